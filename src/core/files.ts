@@ -1,0 +1,30 @@
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { messageOf, UserError } from "./errors.ts";
+
+/**
+ * Writes a file so that a reader sees the old content or the new one, never a part: a temporary file beside it, fsync, rename.
+ * Errors: UserError with the path and the system's reason (no space, no permission); the temporary file is removed.
+ */
+export function writeFileAtomic(path: string, content: string | Uint8Array): void {
+  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.part`);
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    const file = openSync(temporary, "w");
+    try {
+      const bytes = typeof content === "string" ? Buffer.from(content) : content;
+      for (let offset = 0; offset < bytes.length; ) offset += writeSync(file, bytes, offset);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    try {
+      if (existsSync(temporary)) rmSync(temporary);
+    } catch {
+      // The first error is the one that helps.
+    }
+    throw new UserError(`cannot write ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
