@@ -5,5 +5,5 @@ import { UserError } from "./errors.ts";
 export function oneOf<T extends string>(what: string, value: string, known: readonly T[]): T {
   const found = known.find((name) => name === value);
   if (found !== undefined) return found;
-  throw new UserError(`unknown ${what} "${value}": did you mean "${closest(value, known as string[])}"? Known: ${known.join(", ")}`);
+  throw new UserError(`unknown ${what} "${value}": did you mean "${closest(value, [...known])}"? Known: ${known.join(", ")}`);
 }

@@ -1,0 +1,81 @@
+import { availableParallelism } from "node:os";
+import * as ort from "onnxruntime-node";
+import { InternalError, messageOf } from "../core/errors.ts";
+import type { DType } from "../graph/types.ts";
+
+/** `cpu` is the default; `webgpu` runs on a GPU through Vulkan, Metal or Direct3D; `cuda` needs ONNX Runtime's CUDA binaries. */
+export type Provider = "cpu" | "webgpu" | "cuda";
+export const providers: readonly Provider[] = ["cpu", "webgpu", "cuda"];
+
+export type Tensor = ort.Tensor;
+export type TensorData = Float32Array | BigInt64Array | Uint8Array;
+
+export interface SessionOptions {
+  readonly provider?: Provider;
+  /** Threads of the CPU provider; default: the cores that are there. */
+  readonly threads?: number;
+  /** Names of outputs that stay on the GPU (webgpu only). */
+  readonly keepOnDevice?: readonly string[];
+  /** Writes per-node times to `<profilePrefix>_<time>.json`; `endProfiling` gives the file's name. */
+  readonly profilePrefix?: string;
+}
+
+/** A tensor over `data` (not copied). Lengths are checked by ONNX Runtime. */
+export const tensor = (dtype: DType, data: TensorData, shape: readonly number[]): Tensor => new ort.Tensor(dtype, data, shape);
+
+export const runtimeVersion = (): string => ort.env.versions.node ?? ort.env.versions.common;
+
+export const defaultThreads = (): number => availableParallelism();
+
+/** One loaded ONNX model. Calls run one after another; `run` keeps the calling thread busy (a server calls it from a worker). */
+export class Session {
+  private readonly session: ort.InferenceSession;
+
+  private constructor(session: ort.InferenceSession) {
+    this.session = session;
+  }
+
+  /** Errors: InternalError with ONNX Runtime's reason when the model cannot be loaded or the provider is not there. */
+  static async create(model: Uint8Array, options: SessionOptions = {}): Promise<Session> {
+    const provider = options.provider ?? "cpu";
+    try {
+      const session = await ort.InferenceSession.create(model, {
+        executionProviders: [provider],
+        graphOptimizationLevel: "all",
+        intraOpNumThreads: options.threads ?? defaultThreads(),
+        interOpNumThreads: 1,
+        executionMode: "sequential",
+        logSeverityLevel: 3,
+        ...(options.keepOnDevice && provider === "webgpu"
+          ? { preferredOutputLocation: Object.fromEntries(options.keepOnDevice.map((name) => [name, "gpu-buffer" as const])) }
+          : {}),
+        ...(options.profilePrefix ? { enableProfiling: true, profileFilePrefix: options.profilePrefix } : {}),
+      });
+      return new Session(session);
+    } catch (error) {
+      throw new InternalError(`ONNX Runtime could not load the model on provider "${provider}": ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  get inputNames(): readonly string[] {
+    return this.session.inputNames;
+  }
+
+  get outputNames(): readonly string[] {
+    return this.session.outputNames;
+  }
+
+  /** `outputs`: the names wanted (default: all), or tensors to write the results into. */
+  async run(feeds: Readonly<Record<string, Tensor>>, outputs?: readonly string[] | Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>> {
+    if (!outputs) return this.session.run(feeds);
+    return this.session.run(feeds, outputs as readonly string[]);
+  }
+
+  endProfiling(): void {
+    this.session.endProfiling();
+  }
+
+  async release(): Promise<void> {
+    await this.session.release();
+  }
+}
