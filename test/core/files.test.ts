@@ -1,0 +1,103 @@
+import * as fs from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { UserError } from "../../src/core/errors.ts";
+import { writeFileAtomic } from "../../src/core/files.ts";
+
+vi.mock("node:fs", async (importOriginal) => {
+  const original = await importOriginal<typeof fs>();
+  return { ...original, writeSync: vi.fn(original.writeSync) };
+});
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "sdim-files-"));
+});
+afterEach(() => {
+  vi.mocked(fs.writeSync).mockReset();
+  rmSync(folder, { recursive: true });
+});
+
+/** Runs as a user to whom permissions apply: the tests may run as root, to whom they do not. */
+function asOrdinaryUser(action: () => void): void {
+  const isRoot = process.geteuid?.() === 0;
+  if (isRoot) process.seteuid?.(65534);
+  try {
+    action();
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+  }
+}
+
+describe("writeFileAtomic", () => {
+  it("writes text and bytes, makes missing folders, and leaves nothing else behind", () => {
+    writeFileAtomic(join(folder, "runs", "a", "metrics.json"), '{"größe": 1}');
+    writeFileAtomic(join(folder, "runs", "a", "weights"), new Uint8Array([0, 255, 7]).subarray(1));
+    expect(readFileSync(join(folder, "runs", "a", "metrics.json"), "utf8")).toBe('{"größe": 1}');
+    expect([...readFileSync(join(folder, "runs", "a", "weights"))]).toEqual([255, 7]);
+    expect(readdirSync(join(folder, "runs", "a")).sort()).toEqual(["metrics.json", "weights"]);
+  });
+
+  it("replaces a longer file wholly", () => {
+    const path = join(folder, "log.json");
+    writeFileAtomic(path, "a longer content");
+    writeFileAtomic(path, "short");
+    expect(readFileSync(path, "utf8")).toBe("short");
+  });
+
+  it("goes on where the system writes only a part at a time", async () => {
+    const { writeSync } = await vi.importActual<typeof fs>("node:fs");
+    const oneByte = (file: number, bytes: NodeJS.ArrayBufferView, offset: number) => writeSync(file, bytes, offset, 1);
+    vi.mocked(fs.writeSync).mockImplementation(oneByte as typeof fs.writeSync);
+    writeFileAtomic(join(folder, "log.json"), "in parts");
+    expect(readFileSync(join(folder, "log.json"), "utf8")).toBe("in parts");
+    expect(fs.writeSync).toHaveBeenCalledTimes(8);
+  });
+
+  it("keeps the old file and removes the part when the disk is full", async () => {
+    const path = join(folder, "model.onnx");
+    writeFileAtomic(path, "old");
+    const { writeSync } = await vi.importActual<typeof fs>("node:fs");
+    let calls = 0;
+    vi.mocked(fs.writeSync).mockImplementation(((file: number, bytes: NodeJS.ArrayBufferView, offset: number) => {
+      if (calls++ > 0) throw new Error("ENOSPC: no space left on device, write");
+      return writeSync(file, bytes, offset, 2);
+    }) as typeof fs.writeSync);
+    expect(() => writeFileAtomic(path, "new content")).toThrow(
+      new UserError(`cannot write ${path}: ENOSPC: no space left on device, write`),
+    );
+    expect(calls).toBe(2);
+    expect(readFileSync(path, "utf8")).toBe("old");
+    expect(readdirSync(folder)).toEqual(["model.onnx"]);
+  });
+
+  it("keeps the old file in a folder that may not be written", () => {
+    const path = join(folder, "model.onnx");
+    writeFileSync(path, "old");
+    chmodSync(folder, 0o555);
+    asOrdinaryUser(() => {
+      expect(() => writeFileAtomic(path, "new")).toThrow(UserError);
+      expect(() => writeFileAtomic(path, "new")).toThrow(`cannot write ${path}: EACCES: permission denied`);
+    });
+    chmodSync(folder, 0o755);
+    expect(readFileSync(path, "utf8")).toBe("old");
+    expect(readdirSync(folder)).toEqual(["model.onnx"]);
+  });
+
+  it("refuses a path through a file", () => {
+    writeFileSync(join(folder, "runs"), "a file");
+    const path = join(folder, "runs", "metrics.json");
+    expect(() => writeFileAtomic(path, "new")).toThrow(UserError);
+    expect(() => writeFileAtomic(path, "new")).toThrow(`cannot write ${path}: `);
+    expect(readFileSync(join(folder, "runs"), "utf8")).toBe("a file");
+  });
+
+  it("refuses a path that is a folder, and leaves no part beside it", () => {
+    const path = join(folder, "metrics");
+    mkdirSync(path);
+    expect(() => writeFileAtomic(path, "new")).toThrow(`cannot write ${path}: EISDIR`);
+    expect(readdirSync(folder)).toEqual(["metrics"]);
+  });
+});

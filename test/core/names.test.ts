@@ -1,0 +1,20 @@
+import { expect, it } from "vitest";
+import { UserError } from "../../src/core/errors.ts";
+import { oneOf } from "../../src/core/names.ts";
+
+const datasets = ["mnist", "fashion-mnist", "cifar10"] as const;
+
+it("oneOf gives back a known name", () => {
+  expect(oneOf("data set", "cifar10", datasets)).toBe("cifar10");
+});
+
+it("oneOf names the nearest match and all known names", () => {
+  expect(() => oneOf("data set", "fashionmnist", datasets)).toThrow(
+    new UserError('unknown data set "fashionmnist": did you mean "fashion-mnist"? Known: mnist, fashion-mnist, cifar10'),
+  );
+});
+
+it("oneOf does not ignore case or spaces", () => {
+  expect(() => oneOf("data set", "MNIST", datasets)).toThrow(UserError);
+  expect(() => oneOf("data set", "mnist ", datasets)).toThrow('did you mean "mnist"?');
+});
