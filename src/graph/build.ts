@@ -4,7 +4,8 @@ import { type DType, type Shape, type StaticShape, sameShape, sizeOf, staticShap
 
 // The words graphs are written in: one function per op, and the few compositions that everyone needs.
 
-export const input = (graph: Graph, name: string, dtype: DType, shape: Shape): Value => graph.node({ kind: "input", name, dtype, shape }, []);
+export const input = (graph: Graph, name: string, dtype: DType, shape: Shape): Value =>
+  graph.node({ kind: "input", name, dtype, shape }, []);
 
 /** A weight named by the graph's scope: `parameter(graph, "conv1.weight", ..)` in scope `encoder.stage1` is `encoder.stage1.conv1.weight`. */
 export const parameter = (graph: Graph, name: string, shape: StaticShape): Value =>
@@ -55,15 +56,22 @@ export const cast = (x: Value, dtype: DType): Value => (x.type.dtype === dtype ?
 export const where = (condition: Value, a: Value, b: Value): Value => condition.graph.node({ kind: "where" }, [condition, a, b]);
 export const stopGradient = (x: Value): Value => x.graph.node({ kind: "stopGradient" }, [x]);
 
-export const reshape = (x: Value, shape: Shape): Value => (sameShape(x.type.shape, shape) ? x : x.graph.node({ kind: "reshape", shape }, [x]));
+export const reshape = (x: Value, shape: Shape): Value =>
+  sameShape(x.type.shape, shape) ? x : x.graph.node({ kind: "reshape", shape }, [x]);
 export const transpose = (x: Value, permutation: readonly number[]): Value => x.graph.node({ kind: "transpose", permutation }, [x]);
-export const expand = (x: Value, shape: Shape): Value => (sameShape(x.type.shape, shape) ? x : x.graph.node({ kind: "expand", shape }, [x]));
+export const expand = (x: Value, shape: Shape): Value =>
+  sameShape(x.type.shape, shape) ? x : x.graph.node({ kind: "expand", shape }, [x]);
 
 /** Zeros: per axis [low, high] around it and `interior` between its elements. Axes not given stay as they are. */
 export function pad(x: Value, amounts: Readonly<Record<number, readonly [low: number, high: number, interior?: number]>>): Value {
   const at = (axis: number) => amounts[axis] ?? [0, 0, 0];
   const axes = x.type.shape.map((_, axis) => axis);
-  const op = { kind: "pad", low: axes.map((i) => at(i)[0]), high: axes.map((i) => at(i)[1]), interior: axes.map((i) => at(i)[2] ?? 0) } as const;
+  const op = {
+    kind: "pad",
+    low: axes.map((i) => at(i)[0]),
+    high: axes.map((i) => at(i)[1]),
+    interior: axes.map((i) => at(i)[2] ?? 0),
+  } as const;
   return x.graph.node(op, [x]);
 }
 
@@ -73,7 +81,12 @@ export function slice(x: Value, ranges: Readonly<Record<number, readonly [start:
   const whole = (axis: number) => (typeof shape[axis] === "string" ? -1 : (shape[axis] as number));
   const at = (axis: number) => ranges[axis] ?? [0, whole(axis), 1];
   const axes = shape.map((_, axis) => axis);
-  const op = { kind: "slice", start: axes.map((i) => at(i)[0]), stop: axes.map((i) => at(i)[1]), step: axes.map((i) => at(i)[2] ?? 1) } as const;
+  const op = {
+    kind: "slice",
+    start: axes.map((i) => at(i)[0]),
+    stop: axes.map((i) => at(i)[1]),
+    step: axes.map((i) => at(i)[2] ?? 1),
+  } as const;
   return x.graph.node(op, [x]);
 }
 
@@ -94,13 +107,17 @@ export const matmul = (a: Value, b: Value, { transposeA = false, transposeB = fa
   a.graph.node({ kind: "matmul", transposeA, transposeB }, [a, b]);
 export const logSoftmax = (x: Value): Value => x.graph.node({ kind: "logSoftmax" }, [x]);
 
-export const conv2d = (x: Value, weight: Value, { stride = 1, padding = 0, bias }: Partial<Window> & { readonly bias?: Value } = {}): Value =>
-  x.graph.node({ kind: "conv2d", stride, padding }, bias ? [x, weight, bias] : [x, weight]);
+export const conv2d = (
+  x: Value,
+  weight: Value,
+  { stride = 1, padding = 0, bias }: Partial<Window> & { readonly bias?: Value } = {},
+): Value => x.graph.node({ kind: "conv2d", stride, padding }, bias ? [x, weight, bias] : [x, weight]);
 
 export const channelSum = (x: Value): Value => x.graph.node({ kind: "channelSum" }, [x]);
 export const channelDot = (a: Value, b: Value): Value => a.graph.node({ kind: "channelDot" }, [a, b]);
 export const channelAffine = (x: Value, scale: Value, shift: Value): Value => x.graph.node({ kind: "channelAffine" }, [x, scale, shift]);
-export const resizeBilinear = (x: Value, height: number, width: number): Value => x.graph.node({ kind: "resizeBilinear", height, width }, [x]);
+export const resizeBilinear = (x: Value, height: number, width: number): Value =>
+  x.graph.node({ kind: "resizeBilinear", height, width }, [x]);
 
 /** Elements per channel of [N, C, ...]: what batch statistics are taken over. */
 export function perChannelCount(x: Value): number {
@@ -129,4 +146,3 @@ export const batchNormTraining = (x: Value, { gamma, beta, mean, variance }: Nor
 /** Batch normalisation by given (running) statistics. */
 export const batchNormInference = (x: Value, { gamma, beta, mean, variance }: NormParameters, epsilon: number): Value =>
   x.graph.node({ kind: "batchNormInference", epsilon }, [x, gamma, beta, mean, variance]);
-

@@ -1,6 +1,33 @@
 import { InternalError } from "../core/errors.ts";
-import { add, cast, channelAffine, channelDot, channelSum, constant, div, equal, exp, expand, matmul, mul, neg, oneHot } from "./build.ts";
-import { pad, perChannelCount, reciprocal, reshape, scalar, sigmoid, slice, sqrt, step, sub, sum, transpose, where } from "./build.ts";
+import {
+  add,
+  cast,
+  channelAffine,
+  channelDot,
+  channelSum,
+  constant,
+  div,
+  equal,
+  exp,
+  expand,
+  matmul,
+  mul,
+  neg,
+  oneHot,
+  pad,
+  perChannelCount,
+  reciprocal,
+  reshape,
+  scalar,
+  sigmoid,
+  slice,
+  sqrt,
+  step,
+  sub,
+  sum,
+  transpose,
+  where,
+} from "./build.ts";
 import { reachable, type Value } from "./graph.ts";
 import type { BinaryFn, OpKind, OpOf, UnaryFn } from "./ops.ts";
 import { type Shape, sameShape, showShape, staticDim, staticShape } from "./types.ts";
@@ -77,7 +104,13 @@ export const gradientRules: { [K in OpKind]: GradientRule<K> } = {
     () => unbroadcast(where(condition!, zeros(dy), dy), b!.type.shape),
   ],
   reshape: ({ inputs: [x], dy }) => [() => reshape(dy, x!.type.shape)],
-  transpose: ({ op, dy }) => [() => transpose(dy, op.permutation.map((_, i) => op.permutation.indexOf(i)))],
+  transpose: ({ op, dy }) => [
+    () =>
+      transpose(
+        dy,
+        op.permutation.map((_, i) => op.permutation.indexOf(i)),
+      ),
+  ],
   expand: ({ inputs: [x], dy }) => [() => unbroadcast(dy, x!.type.shape)],
   pad: ({ op, dy }) => [
     () =>
@@ -85,7 +118,9 @@ export const gradientRules: { [K in OpKind]: GradientRule<K> } = {
         dy,
         Object.fromEntries(
           dy.type.shape.flatMap((dim, i) =>
-            op.low[i]! + op.high[i]! + op.interior[i]! === 0 ? [] : [[i, [op.low[i]!, staticDim(dim, "pad") - op.high[i]!, op.interior[i]! + 1] as const]],
+            op.low[i]! + op.high[i]! + op.interior[i]! === 0
+              ? []
+              : [[i, [op.low[i]!, staticDim(dim, "pad") - op.high[i]!, op.interior[i]! + 1] as const]],
           ),
         ),
       ),
@@ -159,7 +194,13 @@ export const gradientRules: { [K in OpKind]: GradientRule<K> } = {
     const size = staticDim(weight!.type.shape[2], "conv2d");
     const square = weight!.type.shape[3] === size;
     if (!square) throw new InternalError(`conv2d: only square kernels have a gradient, got ${showShape(weight!.type.shape)}`);
-    const inputGradient = { kind: "conv2dInputGradient", stride, padding, height: staticDim(height, "conv2d"), width: staticDim(width, "conv2d") } as const;
+    const inputGradient = {
+      kind: "conv2dInputGradient",
+      stride,
+      padding,
+      height: staticDim(height, "conv2d"),
+      width: staticDim(width, "conv2d"),
+    } as const;
     return [
       () => dy.graph.node(inputGradient, [dy, weight!]),
       () => dy.graph.node({ kind: "conv2dWeightGradient", stride, padding, size }, [x!, dy]),
@@ -184,7 +225,11 @@ export const gradientRules: { [K in OpKind]: GradientRule<K> } = {
   ],
   channelSum: ({ inputs: [x], dy }) => [() => expand(reshape(dy, alongChannels(x!)), x!.type.shape)],
   channelDot: ({ inputs: [a, b], dy }) => [() => channelAffine(b!, dy, zeros(dy)), () => channelAffine(a!, dy, zeros(dy))],
-  channelAffine: ({ inputs: [x, scale], dy }) => [() => channelAffine(dy, scale!, zeros(scale!)), () => channelDot(dy, x!), () => channelSum(dy)],
+  channelAffine: ({ inputs: [x, scale], dy }) => [
+    () => channelAffine(dy, scale!, zeros(scale!)),
+    () => channelDot(dy, x!),
+    () => channelSum(dy),
+  ],
   // With m elements per channel, r = 1 / sqrt(variance + epsilon) and x^ = (x - mean) r:
   //   d beta = sum dy      d gamma = sum dy x^ = r (sum dy x - mean sum dy)
   //   dx = gamma r (dy - d beta / m - x^ d gamma / m) = A dy + B x + C

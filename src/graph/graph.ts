@@ -35,14 +35,17 @@ export class Graph {
     const id = this.values.length;
     const scope = this.scopes.join(".");
     const name = "name" in op ? op.name : `${scope === "" ? "" : `${scope}/`}${op.kind}_${id}`;
-    if ("name" in op && this.named.has(name)) throw new InternalError(`${op.kind} "${name}": the name is taken by another ${this.named.get(name)!.op.kind}`);
+    if ("name" in op && this.named.has(name))
+      throw new InternalError(`${op.kind} "${name}": the name is taken by another ${this.named.get(name)!.op.kind}`);
     const inputTypes = inputs.map((input) => input.type);
     let type: TensorType;
     try {
       type = inferType(op, inputTypes);
     } catch (error) {
       if (!(error instanceof InternalError)) throw error;
-      throw new InternalError(`${error.message}; in ${name} of ${inputs.map((input) => `${input.name} ${showType(input.type)}`).join(", ")}`);
+      throw new InternalError(
+        `${error.message}; in ${name} of ${inputs.map((input) => `${input.name} ${showType(input.type)}`).join(", ")}`,
+      );
     }
     const value: Value = { graph: this, id, op, inputs, type, name };
     this.values.push(value);

@@ -13,7 +13,10 @@ export interface Reference {
 /** `shape` is the result's, with named sizes filled in. */
 type ReferenceRule<K extends OpKind> = (op: OpOf<K>, inputs: readonly Reference[], shape: StaticShape) => Reference;
 
-const make = (shape: StaticShape, at: (index: number) => number): Reference => ({ shape, data: Float64Array.from({ length: sizeOf(shape) }, (_, i) => at(i)) });
+const make = (shape: StaticShape, at: (index: number) => number): Reference => ({
+  shape,
+  data: Float64Array.from({ length: sizeOf(shape) }, (_, i) => at(i)),
+});
 
 /** Row-major steps of each axis. */
 function strides(shape: StaticShape): number[] {
@@ -144,13 +147,19 @@ export const referenceRules: { [K in OpKind]: ReferenceRule<K> } = {
   unary: (op, inputs, shape) => elementwise(inputs, shape, unaryFunctions[op.fn]),
   binary: (op, inputs, shape) => elementwise(inputs, shape, binaryFunctions[op.fn] as (...operands: number[]) => number),
   compare: (op, inputs, shape) => elementwise(inputs, shape, (a, b) => Number(compareFunctions[op.fn](a!, b!))),
-  cast: (op, [x]) => make(x!.shape, (i) => (op.dtype === "float32" ? x!.data[i]! : op.dtype === "bool" ? Number(x!.data[i] !== 0) : Math.trunc(x!.data[i]!))),
+  cast: (op, [x]) =>
+    make(x!.shape, (i) =>
+      op.dtype === "float32" ? x!.data[i]! : op.dtype === "bool" ? Number(x!.data[i] !== 0) : Math.trunc(x!.data[i]!),
+    ),
   where: (_op, inputs, shape) => elementwise(inputs, shape, (condition, a, b) => (condition ? a! : b!)),
   stopGradient: (_op, [x]) => x!,
   reshape: (_op, [x], shape) => ({ shape, data: x!.data }),
   transpose: (op, [x], shape) => {
     const own = strides(x!.shape);
-    const reads = offsets(shape, op.permutation.map((axis) => own[axis]!));
+    const reads = offsets(
+      shape,
+      op.permutation.map((axis) => own[axis]!),
+    );
     return make(shape, (i) => x!.data[reads[i]!]!);
   },
   expand: (_op, inputs, shape) => elementwise(inputs, shape, (x) => x!),
@@ -170,7 +179,11 @@ export const referenceRules: { [K in OpKind]: ReferenceRule<K> } = {
   slice: (op, [x], shape) => {
     const own = strides(x!.shape);
     const start = own.reduce((total, stride, i) => total + stride * op.start[i]!, 0);
-    const reads = offsets(shape, own.map((stride, i) => stride * op.step[i]!), start);
+    const reads = offsets(
+      shape,
+      own.map((stride, i) => stride * op.step[i]!),
+      start,
+    );
     return make(shape, (i) => x!.data[reads[i]!]!);
   },
   concat: (op, inputs, shape) => {
@@ -220,7 +233,9 @@ export const referenceRules: { [K in OpKind]: ReferenceRule<K> } = {
       const [i, j] = [Math.floor(index / columns) % rows, index % columns];
       let total = 0;
       for (let k = 0; k < inner; k++) {
-        total += a!.data[readsA[group]! * rows * inner + i * rowA + k * innerA]! * b!.data[readsB[group]! * inner * columns + k * innerB + j * columnB]!;
+        total +=
+          a!.data[readsA[group]! * rows * inner + i * rowA + k * innerA]! *
+          b!.data[readsB[group]! * inner * columns + k * innerB + j * columnB]!;
       }
       return total;
     });
@@ -232,7 +247,10 @@ export const referenceRules: { [K in OpKind]: ReferenceRule<K> } = {
       const row = x!.data.subarray(start, start + width);
       const largest = row.reduce((a, b) => Math.max(a, b));
       const logTotal = largest + Math.log(row.reduce((total, value) => total + Math.exp(value - largest), 0));
-      data.set(row.map((value) => value - logTotal), start);
+      data.set(
+        row.map((value) => value - logTotal),
+        start,
+      );
     }
     return { shape, data };
   },
@@ -311,13 +329,21 @@ export function evaluate(outputs: readonly Value[], feeds: ReadonlyMap<string, R
       });
       const expected = resolve(value.type.shape);
       if (!sameShape(expected, fed.shape) || fed.data.length !== sizeOf(expected)) {
-        throw new InternalError(`evaluate: ${value.name}: expected ${showShape(expected)}, got ${showShape(fed.shape)} with ${fed.data.length} values`);
+        throw new InternalError(
+          `evaluate: ${value.name}: expected ${showShape(expected)}, got ${showShape(fed.shape)} with ${fed.data.length} values`,
+        );
       }
       found.set(value, fed);
     } else {
-      found.set(value, apply(value.op, value.inputs.map((x) => found.get(x)!), resolve(value.type.shape)));
+      found.set(
+        value,
+        apply(
+          value.op,
+          value.inputs.map((x) => found.get(x)!),
+          resolve(value.type.shape),
+        ),
+      );
     }
   }
   return outputs.map((output) => found.get(output)!);
 }
-

@@ -17,7 +17,10 @@ function take(op: Op, inputs: readonly TensorType[], index: number, dtype?: DTyp
   const type = inputs[index];
   assertInternal(type, `${op.kind}: input ${index} is missing`);
   assertInternal(dtype === undefined || type.dtype === dtype, `${op.kind}: input ${index}: expected ${dtype}, got ${type.dtype}`);
-  assertInternal(rank === undefined || type.shape.length === rank, `${op.kind}: input ${index}: expected rank ${rank}, got ${showShape(type.shape)}`);
+  assertInternal(
+    rank === undefined || type.shape.length === rank,
+    `${op.kind}: input ${index}: expected rank ${rank}, got ${showShape(type.shape)}`,
+  );
   return type;
 }
 
@@ -62,7 +65,10 @@ export const shapeRules: { [K in OpKind]: ShapeRule<K> } = {
   input: (op) => ({ dtype: op.dtype, shape: op.shape }),
   parameter: (op) => float(op.shape),
   constant: (op) => {
-    assertInternal(op.data.length === sizeOf(op.shape), `constant: expected ${sizeOf(op.shape)} values for ${showShape(op.shape)}, got ${op.data.length}`);
+    assertInternal(
+      op.data.length === sizeOf(op.shape),
+      `constant: expected ${sizeOf(op.shape)} values for ${showShape(op.shape)}, got ${op.data.length}`,
+    );
     return { dtype: op.dtype, shape: op.shape };
   },
   unary: (op, inputs) => {
@@ -95,13 +101,19 @@ export const shapeRules: { [K in OpKind]: ShapeRule<K> } = {
   reshape: (op, inputs) => {
     arity(op, inputs, 1);
     const x = take(op, inputs, 0);
-    assertInternal(countOf(x.shape) === countOf(op.shape), `reshape: ${showShape(x.shape)} has not as many elements as ${showShape(op.shape)}`);
+    assertInternal(
+      countOf(x.shape) === countOf(op.shape),
+      `reshape: ${showShape(x.shape)} has not as many elements as ${showShape(op.shape)}`,
+    );
     return { dtype: x.dtype, shape: op.shape };
   },
   transpose: (op, inputs) => {
     arity(op, inputs, 1);
     const x = take(op, inputs, 0, undefined, op.permutation.length);
-    assertInternal([...op.permutation].sort((a, b) => a - b).every((axis, i) => axis === i), `transpose: ${op.permutation} is no permutation`);
+    assertInternal(
+      [...op.permutation].sort((a, b) => a - b).every((axis, i) => axis === i),
+      `transpose: ${op.permutation} is no permutation`,
+    );
     return { dtype: x.dtype, shape: op.permutation.map((axis) => x.shape[axis]!) };
   },
   expand: (op, inputs) => {
@@ -133,7 +145,10 @@ export const shapeRules: { [K in OpKind]: ShapeRule<K> } = {
           assertInternal(start === 0 && stop === -1 && step === 1, `slice: the named axis ${dim} can only be kept whole (0, -1, 1)`);
           return dim;
         }
-        assertInternal(0 <= start && start < stop && stop <= dim && step >= 1, `slice: ${start}:${stop}:${step} is not inside an axis of ${dim}`);
+        assertInternal(
+          0 <= start && start < stop && stop <= dim && step >= 1,
+          `slice: ${start}:${stop}:${step} is not inside an axis of ${dim}`,
+        );
         return Math.ceil((stop - start) / step);
       }),
     };
@@ -153,7 +168,10 @@ export const shapeRules: { [K in OpKind]: ShapeRule<K> } = {
   reduce: (op, inputs) => {
     arity(op, inputs, 1);
     const { shape } = take(op, inputs, 0, "float32");
-    assertInternal(op.axes.every((axis) => axis >= 0 && axis < shape.length), `reduce: axes ${op.axes} of ${showShape(shape)}`);
+    assertInternal(
+      op.axes.every((axis) => axis >= 0 && axis < shape.length),
+      `reduce: axes ${op.axes} of ${showShape(shape)}`,
+    );
     return float(op.keepDims ? shape.map((dim, i) => (op.axes.includes(i) ? 1 : dim)) : shape.filter((_, i) => !op.axes.includes(i)));
   },
   argMax: (op, inputs) => {

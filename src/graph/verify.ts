@@ -13,7 +13,10 @@ export function verify(outputs: readonly Value[]): void {
   for (const value of reachable(outputs)) {
     if (value.graph !== outputs[0]!.graph) problems.push(`${value.name}: belongs to another graph`);
     for (const x of value.inputs) if (x.id >= value.id) problems.push(`${value.name}: uses ${x.name}, which is made later`);
-    const expected = inferType(value.op, value.inputs.map((x) => x.type));
+    const expected = inferType(
+      value.op,
+      value.inputs.map((x) => x.type),
+    );
     if (expected.dtype !== value.type.dtype || !sameShape(expected.shape, value.type.shape)) {
       problems.push(`${value.name}: is ${showType(value.type)}, its op gives ${showType(expected)}`);
     }

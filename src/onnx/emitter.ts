@@ -1,7 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 import type { DType } from "../graph/types.ts";
-import { type AttributeProto, AttributeProto_AttributeType, AttributeProtoSchema, type NodeProto, NodeProtoSchema } from "./generated/onnx_pb.ts";
 import type { TensorProto } from "./generated/onnx_pb.ts";
+import {
+  type AttributeProto,
+  AttributeProto_AttributeType,
+  AttributeProtoSchema,
+  type NodeProto,
+  NodeProtoSchema,
+} from "./generated/onnx_pb.ts";
 import { tensorProto } from "./model-file.ts";
 
 /** An attribute of an ONNX node with its type said, since 1 may be an int or a float. */

@@ -6,7 +6,14 @@ import type { TensorType } from "../graph/types.ts";
 import { verify } from "../graph/verify.ts";
 import { checkModel } from "./checker.ts";
 import { Emitter } from "./emitter.ts";
-import { GraphProtoSchema, type ModelProto, ModelProtoSchema, OperatorSetIdProtoSchema, type ValueInfoProto, ValueInfoProtoSchema } from "./generated/onnx_pb.ts";
+import {
+  GraphProtoSchema,
+  type ModelProto,
+  ModelProtoSchema,
+  OperatorSetIdProtoSchema,
+  type ValueInfoProto,
+  ValueInfoProtoSchema,
+} from "./generated/onnx_pb.ts";
 import { lowerBlocked, lowerFusion } from "./lowering/blocked.ts";
 import { Lowering, type Target } from "./lowering/context.ts";
 import { planFusions } from "./lowering/fusion.ts";
@@ -29,12 +36,20 @@ function valueInfo(name: string, type: TensorType): ValueInfoProto {
   const dim = type.shape.map((size) => ({
     value: typeof size === "number" ? { case: "dimValue" as const, value: BigInt(size) } : { case: "dimParam" as const, value: size },
   }));
-  return create(ValueInfoProtoSchema, { name, type: { value: { case: "tensorType", value: { elemType: elementTypes[type.dtype], shape: { dim } } } } });
+  return create(ValueInfoProtoSchema, {
+    name,
+    type: { value: { case: "tensorType", value: { elemType: elementTypes[type.dtype], shape: { dim } } } },
+  });
 }
 
 function lowerPlain<K extends OpKind>(op: OpOf<K>, value: Value, to: Lowering): string {
   const rule: (typeof plainRules)[K] = plainRules[op.kind as K];
-  return rule(op, value.inputs.map((input) => to.plain(input)), to, value);
+  return rule(
+    op,
+    value.inputs.map((input) => to.plain(input)),
+    to,
+    value,
+  );
 }
 
 /**
@@ -59,7 +74,10 @@ export function lower(outputs: Readonly<Record<string, Value>>, { target, weight
     }
     const fusion = fusions.get(value);
     if (fusion) {
-      assertInternal(lowerFusion(value, fusion, to), `lowering: ${fusion.base.name} was planned into ${value.name} but has no blocked form`);
+      assertInternal(
+        lowerFusion(value, fusion, to),
+        `lowering: ${fusion.base.name} was planned into ${value.name} but has no blocked form`,
+      );
     } else if (!lowerBlocked(value, to)) {
       to.setPlain(value, lowerPlain(value.op, value, to));
     }
@@ -112,4 +130,3 @@ function removeUnused({ graph }: ModelProto): void {
     .reverse();
   graph.initializer = graph.initializer.filter((tensor) => needed.has(tensor.name));
 }
-

@@ -66,7 +66,10 @@ export class Session {
   }
 
   /** `outputs`: the names wanted (default: all), or tensors to write the results into. */
-  async run(feeds: Readonly<Record<string, Tensor>>, outputs?: readonly string[] | Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>> {
+  async run(
+    feeds: Readonly<Record<string, Tensor>>,
+    outputs?: readonly string[] | Readonly<Record<string, Tensor>>,
+  ): Promise<Readonly<Record<string, Tensor>>> {
     if (!outputs) return this.session.run(feeds);
     return this.session.run(feeds, outputs as readonly string[]);
   }

@@ -201,11 +201,15 @@ const intoPlain: { [K in OpKind]?: BlockedRule<K> } = {
     if (!overPixels || !to.canBlock(x) || !to.isBlocked(x)) return undefined;
     return to.reshape(to.emitter.node("GlobalAveragePool", [to.blocked(x)], {}, nchwc), staticShape(value.type.shape, "mean"));
   },
-  conv2dWeightGradient: (op, value, to) =>
-    canConvolveForWeights(to, value) ? weightGradientByConvolution(op, to, value) : undefined,
+  conv2dWeightGradient: (op, value, to) => (canConvolveForWeights(to, value) ? weightGradientByConvolution(op, to, value) : undefined),
 };
 
-function apply<K extends OpKind, R>(table: { [Kind in OpKind]?: (op: OpOf<Kind>, value: Value, to: Lowering, tail: Tail) => R }, value: Value, to: Lowering, tail: Tail): R | undefined {
+function apply<K extends OpKind, R>(
+  table: { [Kind in OpKind]?: (op: OpOf<Kind>, value: Value, to: Lowering, tail: Tail) => R },
+  value: Value,
+  to: Lowering,
+  tail: Tail,
+): R | undefined {
   const op = value.op as OpOf<K>;
   return table[op.kind as K]?.(op, value, to, tail);
 }

@@ -80,7 +80,10 @@ export const plainRules: { [K in OpKind]: PlainRule<K> } = {
       const amounts = to.emitter.indices([0, 0, 0, interior * after]);
       name = to.emitter.node("Pad", [to.reshape(name, [before * size, after]), amounts]);
       dilated[axis] = size * (interior + 1);
-      name = to.reshape(name, dilated.map((dim) => staticDim(dim, "pad")));
+      name = to.reshape(
+        name,
+        dilated.map((dim) => staticDim(dim, "pad")),
+      );
     });
     // The last element came with `interior` zeros too many.
     const high = op.high.map((amount, i) => amount - op.interior[i]!);
@@ -88,7 +91,9 @@ export const plainRules: { [K in OpKind]: PlainRule<K> } = {
     return to.emitter.node("Pad", [name, to.emitter.indices([...op.low, ...high])]);
   },
   slice: (op, [x], to, value) => {
-    const axes = inputShape(value).flatMap((dim, i) => (op.start[i] === 0 && (op.stop[i] === dim || op.stop[i] === -1) && op.step[i] === 1 ? [] : [i]));
+    const axes = inputShape(value).flatMap((dim, i) =>
+      op.start[i] === 0 && (op.stop[i] === dim || op.stop[i] === -1) && op.step[i] === 1 ? [] : [i],
+    );
     const pick = (values: readonly number[]) => to.emitter.indices(axes.map((axis) => values[axis]!));
     return axes.length === 0 ? x! : to.emitter.node("Slice", [x!, pick(op.start), pick(op.stop), to.emitter.indices(axes), pick(op.step)]);
   },
@@ -101,7 +106,12 @@ export const plainRules: { [K in OpKind]: PlainRule<K> } = {
   matmul: (op, [a, b], to, value) => {
     if (!op.transposeA && !op.transposeB) return to.emitter.node("MatMul", [a!, b!]);
     if (to.target.provider === "cpu" && to.target.block > 0) {
-      return to.emitter.node("FusedMatMul", [a!, b!], { transA: int(Number(op.transposeA)), transB: int(Number(op.transposeB)) }, "com.microsoft");
+      return to.emitter.node(
+        "FusedMatMul",
+        [a!, b!],
+        { transA: int(Number(op.transposeA)), transB: int(Number(op.transposeB)) },
+        "com.microsoft",
+      );
     }
     const turned = (name: string, rank: number) =>
       to.emitter.node("Transpose", [name], { perm: ints([...Array(rank - 2).keys(), rank - 1, rank - 2]) });

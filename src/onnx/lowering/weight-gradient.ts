@@ -41,7 +41,13 @@ export function weightGradientByTaps(op: Op, x: string, dy: string, to: Lowering
   for (let r = 0; r < op.size; r++) {
     for (let s = 0; s < op.size; s++) {
       const stop = emitter.indices([r + (outHeight - 1) * op.stride + 1, s + (outWidth - 1) * op.stride + 1]);
-      const seen = emitter.node("Slice", [padded, emitter.indices([r, s]), stop, emitter.indices([2, 3]), emitter.indices([op.stride, op.stride])]);
+      const seen = emitter.node("Slice", [
+        padded,
+        emitter.indices([r, s]),
+        stop,
+        emitter.indices([2, 3]),
+        emitter.indices([op.stride, op.stride]),
+      ]);
       const columns = emitter.node("Transpose", [to.reshape(seen, [batch, channels, pixels])], { perm: ints([0, 2, 1]) });
       const product = emitter.node("MatMul", [rows, columns]);
       taps.push(to.reshape(emitter.node("ReduceSum", [product, emitter.indices([0])], { keepdims: int(0) }), [filters, channels, 1]));
@@ -74,7 +80,8 @@ export function weightGradientByConvolution(op: Op, to: Lowering, value: Value):
 
   // X as [N, groups, H, W * group], padded, then groups first, then blocks of images: [groups, N / block, H, W * group, block].
   const image = to.once(`weight-gradient image ${x.id} ${op.size} ${op.stride} ${op.padding}`, () => {
-    const pixelMajor = channels < block && channels > 1 ? emitter.node("Transpose", [to.plain(x)], { perm: ints([0, 2, 3, 1]) }) : undefined;
+    const pixelMajor =
+      channels < block && channels > 1 ? emitter.node("Transpose", [to.plain(x)], { perm: ints([0, 2, 3, 1]) }) : undefined;
     const source = pixelMajor ?? (channels < block ? to.plain(x) : to.blocked(x));
     const [bottom, right] = [paddingAfter(op, height, outHeight), paddingAfter(op, width, outWidth)];
     const rows = to.reshape(source, [batch * groups, height, width * group]);
@@ -83,7 +90,12 @@ export function weightGradientByConvolution(op: Op, to: Lowering, value: Value):
       groups === 1
         ? padded
         : emitter.node("Transpose", [to.reshape(padded, [batch, groups, paddedHeight * paddedWidth * group])], { perm: ints([1, 0, 2]) });
-    return emitter.node("ReorderInput", [to.reshape(grouped, [groups, batch, paddedHeight, paddedWidth * group])], {}, "com.microsoft.nchwc");
+    return emitter.node(
+      "ReorderInput",
+      [to.reshape(grouped, [groups, batch, paddedHeight, paddedWidth * group])],
+      {},
+      "com.microsoft.nchwc",
+    );
   });
 
   // dY from [N / block, block n, K / block, pixels, block k] to a kernel [K / block, N / block, pixels, block n, block k].

@@ -1,0 +1,30 @@
+import { Random } from "../core/random.ts";
+import type { ParameterSpec } from "../nn/network.ts";
+import type { StateSpec } from "../optim/adam.ts";
+import type { StateTensor } from "../runtime/feedback.ts";
+
+/** The training state before the first step. Each parameter draws from a stream of its own, so its start depends on seed and name alone. */
+export function initialState(
+  parameters: readonly ParameterSpec[],
+  optimizerState: readonly StateSpec[],
+  seed: number,
+): Map<string, StateTensor> {
+  const state = new Map<string, StateTensor>();
+  for (const { name, shape, initial } of parameters) {
+    const random = Random.stream(seed, `initial ${name}`);
+    const draw = {
+      uniform: (bound: number) => (random.uniform() * 2 - 1) * bound,
+      normal: (deviation: number) => random.normal() * deviation,
+      constant: (value: number) => value,
+    };
+    const one = () => {
+      if (initial.kind === "uniform") return draw.uniform(initial.bound);
+      return initial.kind === "normal" ? draw.normal(initial.deviation) : draw.constant(initial.value);
+    };
+    state.set(name, { shape, data: Float32Array.from({ length: size(shape) }, one) });
+  }
+  for (const { name, shape, start } of optimizerState) state.set(name, { shape, data: new Float32Array(size(shape)).fill(start) });
+  return state;
+}
+
+const size = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);

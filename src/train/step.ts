@@ -1,0 +1,54 @@
+import { argMax, cast, equal, input, mean } from "../graph/build.ts";
+import { Graph, type Value } from "../graph/graph.ts";
+import { crossEntropyLoss, type LossConfig, sdimLoss } from "../losses/losses.ts";
+import { classifyForTraining, type ModelConfig } from "../nn/classifier.ts";
+import type { Negatives } from "../nn/critic.ts";
+import { Network, type ParameterSpec } from "../nn/network.ts";
+import { preprocess } from "../nn/preprocess.ts";
+import { type AdamConfig, adam, type StateSpec } from "../optim/adam.ts";
+
+export interface StepConfig {
+  readonly model: ModelConfig;
+  readonly loss: LossConfig;
+  readonly negatives: Negatives;
+  readonly batchSize: number;
+  /** Of the images as they come; the graph resizes them. */
+  readonly height: number;
+  readonly width: number;
+  readonly adam?: AdamConfig;
+}
+
+/** A whole training step as one graph: forward, all gradients, Adam, running statistics. */
+export interface TrainingStep {
+  readonly graph: Graph;
+  readonly parameters: readonly ParameterSpec[];
+  readonly optimizerState: readonly StateSpec[];
+  /** Scalars by name: `loss`, its parts, `trainAccuracy` of the batch. */
+  readonly metrics: Readonly<Record<string, Value>>;
+  /** New value by name of every weight, statistic and piece of optimizer state. */
+  readonly next: ReadonlyMap<string, Value>;
+}
+
+/** Inputs: `images` uint8 [N, height, width, channels], `labels` int64 [N], `learningRate` []. */
+export function buildTrainingStep(config: StepConfig): TrainingStep {
+  const { model, batchSize } = config;
+  const graph = new Graph();
+  const net = new Network(graph, "training");
+  const images = input(graph, "images", "uint8", [batchSize, config.height, config.width, model.channels]);
+  const labels = input(graph, "labels", "int64", [batchSize]);
+  const { classScores, critic } = classifyForTraining(net, preprocess(images, model.imageSize), model, config.negatives);
+  const { total, parts } = critic
+    ? sdimLoss(classScores, critic, labels, model.dimension, config.loss)
+    : crossEntropyLoss(classScores, labels);
+  const isWeight = new Set(net.parameters.filter((spec) => spec.role === "weight").map((spec) => spec.name));
+  const weights = graph.parameters().filter((value) => isWeight.has(value.name));
+  const { next, state } = adam(graph, total, weights, config.adam);
+  const trainAccuracy = mean(cast(equal(argMax(classScores), labels), "float32"));
+  return {
+    graph,
+    parameters: net.parameters,
+    optimizerState: state,
+    metrics: { loss: total, ...parts, trainAccuracy },
+    next: new Map([...next, ...net.statistics]),
+  };
+}
