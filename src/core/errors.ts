@@ -16,3 +16,8 @@ export function assertInternal(condition: unknown, message: string): asserts con
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** The user asked to stop (Ctrl-C, SIGTERM): not a failure, but the work is not done. The command line exits with 130. */
+export class Interrupted extends Error {
+  override readonly name = "Interrupted";
+}

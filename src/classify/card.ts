@@ -1,0 +1,63 @@
+import { z } from "zod";
+import { messageOf, UserError } from "../core/errors.ts";
+import { localFeatureStages, type ModelConfig } from "../nn/classifier.ts";
+
+// What a model file says of itself, in its ONNX metadata under `sdim`: everything but the tensors.
+
+const modelConfig = z.strictObject({
+  head: z.enum(["sdim", "softmax"]),
+  classes: z.int().min(2),
+  channels: z.union([z.literal(1), z.literal(3)]),
+  imageSize: z.int().min(8).multipleOf(8),
+  depth: z.int(),
+  widths: z.tuple([z.int(), z.int(), z.int(), z.int()]).readonly(),
+  dimension: z.int().min(1),
+  critic: z.enum(["concat", "dot"]),
+  localFeatures: z.enum(localFeatureStages),
+  logSigmaFloor: z.number().nullable(),
+}) satisfies z.ZodType<ModelConfig>;
+
+const thresholdSet = z.strictObject({ percentile: z.number(), values: z.array(z.number()) });
+
+const card = z.strictObject({
+  format: z.literal(1),
+  /** Version of sdim that wrote the file. */
+  version: z.string(),
+  model: modelConfig,
+  classNames: z.array(z.string()),
+  /** Weights trained, the critic's included. */
+  parameters: z.int(),
+  prior: z.enum(["uniform", "training-frequency"]),
+  calibration: z.strictObject({
+    /** Data and split the thresholds were taken from; only correctly classified samples count. */
+    data: z.string(),
+    split: z.string(),
+    fingerprint: z.string(),
+    correctOnly: z.literal(true),
+    /** Correctly classified samples per class. */
+    counts: z.array(z.int()),
+    /** The percentile of the thresholds in force. */
+    percentile: z.number(),
+    /** Thresholds by percentile, any of which may be put in force. */
+    thresholds: z.array(thresholdSet),
+  }),
+  training: z.record(z.string(), z.unknown()),
+  measured: z.record(z.string(), z.number()),
+});
+
+/** What a model file says of itself. */
+export type ModelCard = z.infer<typeof card>;
+export type ThresholdSet = z.infer<typeof thresholdSet>;
+
+/** Errors: UserError naming the file and what is wrong with its card. */
+export function parseCard(text: string, source: string): ModelCard {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`${source}: its metadata "sdim" is not JSON: ${messageOf(error)}`);
+  }
+  const parsed = card.safeParse(json);
+  if (!parsed.success) throw new UserError(`${source}: its metadata "sdim" is not as expected:\n${z.prettifyError(parsed.error)}`);
+  return parsed.data;
+}

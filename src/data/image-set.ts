@@ -1,0 +1,62 @@
+import { createHash } from "node:crypto";
+import { UserError } from "../core/errors.ts";
+
+/** Labelled images of one size, in memory. */
+export interface ImageSet {
+  readonly name: string;
+  readonly split: string;
+  readonly count: number;
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+  /** [count, height, width, channels] */
+  readonly pixels: Uint8Array;
+  /** Class index of each image. */
+  readonly labels: Int32Array;
+  readonly classNames: readonly string[];
+  /** SHA-256 over shape, pixels and labels, hexadecimal. */
+  readonly fingerprint: string;
+}
+
+export type ImageSetParts = Omit<ImageSet, "fingerprint" | "count">;
+
+/** Errors: UserError when pixels, labels and shape do not fit, or a label is no class. */
+export function imageSet(parts: ImageSetParts): ImageSet {
+  const { name, split, height, width, channels, pixels, labels, classNames } = parts;
+  const count = labels.length;
+  const where = `${name} (${split})`;
+  if (count === 0) throw new UserError(`${where}: no images`);
+  const expected = count * height * width * channels;
+  if (pixels.length !== expected) {
+    throw new UserError(`${where}: expected ${expected} pixel values for images [${count}, ${height}, ${width}, ${channels}], got ${pixels.length}`);
+  }
+  const wrong = labels.findIndex((label) => label < 0 || label >= classNames.length);
+  if (wrong >= 0) throw new UserError(`${where}: label ${labels[wrong]} of image ${wrong}: expected 0 to ${classNames.length - 1}`);
+  const hash = createHash("sha256").update(`${count} ${height} ${width} ${channels} ${classNames.length}\n`);
+  hash.update(pixels).update(new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength));
+  return { ...parts, count, fingerprint: hash.digest("hex") };
+}
+
+/** The images at `indices`, in that order. */
+export function subset(set: ImageSet, indices: ArrayLike<number>): ImageSet {
+  const perImage = set.height * set.width * set.channels;
+  const pixels = new Uint8Array(indices.length * perImage);
+  gatherImages(set, indices, pixels);
+  return imageSet({ ...set, pixels, labels: Int32Array.from(indices, (index) => set.labels[index]!) });
+}
+
+export const takeFirst = (set: ImageSet, count: number): ImageSet =>
+  count >= set.count ? set : subset(set, Array.from({ length: count }, (_, i) => i));
+
+/** Copies the images at `indices` one after another into `into` [indices.length, H, W, C]. */
+export function gatherImages(set: ImageSet, indices: ArrayLike<number>, into: Uint8Array): void {
+  const perImage = set.height * set.width * set.channels;
+  for (let i = 0; i < indices.length; i++) {
+    const from = indices[i]! * perImage;
+    into.set(set.pixels.subarray(from, from + perImage), i * perImage);
+  }
+}
+
+export function gatherLabels(set: ImageSet, indices: ArrayLike<number>, into: BigInt64Array): void {
+  for (let i = 0; i < indices.length; i++) into[i] = BigInt(set.labels[indices[i]!]!);
+}

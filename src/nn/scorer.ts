@@ -1,0 +1,68 @@
+import { add, argMax, gather, greaterOrEqual, input, logSoftmax, mul, oneHot, parameter, sum } from "../graph/build.ts";
+import { Graph, type Value } from "../graph/graph.ts";
+import { gradients } from "../graph/gradients.ts";
+import { classify, type ModelConfig } from "./classifier.ts";
+import { Network, type ParameterSpec } from "./network.ts";
+import { preprocess } from "./preprocess.ts";
+
+export interface Inference {
+  readonly net: Network;
+  readonly outputs: Readonly<Record<string, Value>>;
+}
+
+/** Names of the tensors beside the network's own weights in a model file. */
+export const thresholdsName = "thresholds";
+export const logPriorsName = "log_priors";
+
+/** log p(z|c) per class or, for the softmax head, log p(c|x): what is compared with thresholds. */
+function classLogLikelihoods(net: Network, x: Value, config: ModelConfig): { readonly scores: Value; readonly representation: Value } {
+  const { classScores, representation } = classify(net, x, config);
+  return { scores: config.head === "softmax" ? logSoftmax(classScores) : classScores, representation };
+}
+
+/**
+ * The graph of a model file: `images` uint8 [N, H, W, channels] of any size -> verdicts.
+ *   label = argmax_c log p(z|c) + log p(c);  accepted = log p(z|label) >= threshold_label   (paper, 3.2 and Eq. 9)
+ */
+export function buildInference(config: ModelConfig, hasPriors: boolean): Inference {
+  const graph = new Graph();
+  const net = new Network(graph, "folded");
+  const images = input(graph, "images", "uint8", ["N", "H", "W", config.channels]);
+  const { scores, representation } = classLogLikelihoods(net, preprocess(images, config.imageSize), config);
+  const label = argMax(hasPriors ? add(scores, parameter(graph, logPriorsName, [config.classes])) : scores);
+  const logLikelihood = sum(mul(scores, oneHot(label, config.classes)), [1]);
+  const threshold = gather(parameter(graph, thresholdsName, [config.classes]), label);
+  return {
+    net,
+    outputs: {
+      label,
+      accepted: greaterOrEqual(logLikelihood, threshold),
+      log_likelihood: logLikelihood,
+      threshold,
+      class_log_likelihoods: scores,
+      representation,
+    },
+  };
+}
+
+/**
+ * Input gradients: `x` float32 [N, channels, size, size] in [0, 1] and `class_weights` [N, C] ->
+ * class log-likelihoods, representation and the gradient by x of sum_ic class_weights_ic log p(z_i|c).
+ */
+export function buildInputGradient(config: ModelConfig, batchSize: number): Inference {
+  const graph = new Graph();
+  const net = new Network(graph, "folded");
+  const x = input(graph, "x", "float32", [batchSize, config.channels, config.imageSize, config.imageSize]);
+  const weights = input(graph, "class_weights", "float32", [batchSize, config.classes]);
+  const { scores, representation } = classLogLikelihoods(net, x, config);
+  const [gradient] = gradients(sum(mul(scores, weights)), [x]);
+  return { net, outputs: { class_log_likelihoods: scores, representation, input_gradient: gradient! } };
+}
+
+/** The parameters of a trained network as training knows them (before folding), and which norms fold into which layers. */
+export function describeNetwork(config: ModelConfig): { readonly parameters: readonly ParameterSpec[]; readonly norms: Network["norms"] } {
+  const net = new Network(new Graph(), "inference");
+  const x = input(net.graph, "x", "float32", ["N", config.channels, config.imageSize, config.imageSize]);
+  classify(net, x, config);
+  return { parameters: net.parameters, norms: net.norms };
+}

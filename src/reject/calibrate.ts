@@ -1,0 +1,46 @@
+import { type Classification, Classifier } from "../classify/classifier.ts";
+import { type ModelFile, withCard } from "../classify/model-file.ts";
+import { UserError } from "../core/errors.ts";
+import type { ImageSet } from "../data/image-set.ts";
+import { classThresholds } from "./thresholds.ts";
+
+export interface CalibrateOptions {
+  /** Of the thresholds put in force. */
+  readonly percentile: number;
+  /** All that the file is to carry thresholds for. */
+  readonly percentiles: readonly number[];
+  readonly threads?: number;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface CalibratedModel {
+  readonly file: ModelFile;
+  /** What the model said of the calibration data. */
+  readonly classification: Classification;
+}
+
+/**
+ * Takes a model's thresholds anew from `data` (the training set, in the paper) and puts those at `percentile` in force; weights stay.
+ * Errors: UserError when classes or channels differ from the model's, or a class has no correctly classified sample.
+ */
+export async function calibrateModel(file: ModelFile, data: ImageSet, options: CalibrateOptions): Promise<CalibratedModel> {
+  const { card } = file;
+  if (data.classNames.join("\n") !== card.classNames.join("\n")) {
+    throw new UserError(`calibration: the model knows the classes ${card.classNames.join(", ")}; ${data.name} has ${data.classNames.join(", ")}`);
+  }
+  const classifier = await Classifier.load(file, options.threads === undefined ? {} : { threads: options.threads });
+  let classification: Classification;
+  try {
+    classification = await classifier.classify(data, options.onProgress ? { onProgress: options.onProgress } : {});
+  } finally {
+    await classifier.release();
+  }
+  const { classLogLikelihoods, labels: predictions } = classification;
+  const { percentile, percentiles } = options;
+  const wanted = [...new Set([...percentiles, percentile])].sort((a, b) => a - b);
+  const { thresholds, counts } = classThresholds({ classLogLikelihoods, labels: data.labels, predictions, classNames: card.classNames, percentiles: wanted });
+  const { name, split, fingerprint } = data;
+  const calibration = { data: name, split, fingerprint, correctOnly: true as const, counts, percentile, thresholds };
+  const trainAccuracy = counts.reduce((a, b) => a + b, 0) / data.count;
+  return { file: withCard(file, { ...card, calibration, measured: { ...card.measured, calibrationAccuracy: trainAccuracy } }), classification };
+}

@@ -1,0 +1,49 @@
+import type { ThresholdSet } from "../classify/card.ts";
+import { UserError } from "../core/errors.ts";
+
+export interface CalibrationInput {
+  /** Raw, nats, [N, C]. */
+  readonly classLogLikelihoods: Float32Array;
+  /** True and predicted class of each sample, [N]. */
+  readonly labels: Int32Array;
+  readonly predictions: Int32Array;
+  readonly classNames: readonly string[];
+  /** Each in [0, 100). */
+  readonly percentiles: readonly number[];
+}
+
+export interface Calibrated {
+  readonly thresholds: ThresholdSet[];
+  /** Correctly classified samples per class, of which the percentiles were taken. */
+  readonly counts: number[];
+}
+
+/**
+ * Class thresholds (paper, 3.2 and 5): of the samples of class c that are classified correctly, their ll_c in ascending order, the element
+ * floor(percentile / 100 * n). A class's threshold is compared with the log-likelihood of the winning class: strictly below = rejected.
+ * Errors: UserError for a percentile out of range or a class without correctly classified samples.
+ */
+export function classThresholds({ classLogLikelihoods, labels, predictions, classNames, percentiles }: CalibrationInput): Calibrated {
+  for (const percentile of percentiles) {
+    if (!(percentile >= 0 && percentile < 100)) throw new UserError(`percentile: expected a number from 0 to below 100, got ${percentile}`);
+  }
+  const classes = classNames.length;
+  const perClass: number[][] = classNames.map(() => []);
+  labels.forEach((label, i) => {
+    if (predictions[i] === label) perClass[label]!.push(classLogLikelihoods[i * classes + label]!);
+  });
+  const empty = classNames.filter((_, c) => perClass[c]!.length === 0);
+  if (empty.length > 0) {
+    throw new UserError(
+      `calibration: no correctly classified sample of class ${empty.map((name) => `"${name}"`).join(", ")}, so no threshold can be taken. Train longer, or calibrate on data that has these classes.`,
+    );
+  }
+  for (const values of perClass) values.sort((a, b) => a - b);
+  return {
+    thresholds: percentiles.map((percentile) => ({
+      percentile,
+      values: perClass.map((values) => values[Math.floor((percentile / 100) * values.length)]!),
+    })),
+    counts: perClass.map((values) => values.length),
+  };
+}

@@ -1,0 +1,88 @@
+import { z } from "zod";
+import { UserError } from "../core/errors.ts";
+import { oneOf } from "../core/names.ts";
+import type { LossConfig } from "../losses/losses.ts";
+import { localFeatureStages, type ModelConfig } from "../nn/classifier.ts";
+
+/** Everything a training depends on besides its data. Unknown keys are errors. */
+export const trainConfigSchema = z.strictObject({
+  head: z.enum(["sdim", "softmax"]),
+  depth: z.int().min(10).describe("encoder layers, 8n + 2"),
+  widths: z.tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)]).describe("filters of the four stages"),
+  imageSize: z.int().min(8).multipleOf(8).describe("height and width the encoder sees"),
+  dimension: z.int().min(1).describe("d: numbers in a representation"),
+  critic: z.enum(["concat", "dot"]),
+  localFeatures: z.enum(localFeatureStages),
+  negatives: z.enum(["shuffled", "all-pairs"]),
+  alpha: z.number().min(0).describe("weight of the mutual-information loss"),
+  beta: z.number().min(0).describe("weight of the negative log-likelihood"),
+  gamma: z.number().min(0).describe("weight of the margin loss"),
+  margin: z.number().min(0).describe("K: wanted margin between the true class and each other"),
+  perDimension: z.boolean().describe("whether the likelihood losses use ll / d"),
+  logSigmaFloor: z.number().nullable().describe("lower bound of log sigma; null: none"),
+  prior: z.enum(["uniform", "training-frequency"]),
+  epochs: z.number().positive(),
+  batchSize: z.int().min(2),
+  learningRate: z.number().positive(),
+  schedule: z.enum(["constant", "one-cycle"]),
+  percentile: z.number().min(0).lt(100).describe("percentile of the thresholds put in force"),
+  seed: z.int().min(0).max(0xffffffff),
+});
+
+export type TrainConfig = z.infer<typeof trainConfigSchema>;
+
+/** The paper's choices, with few epochs on a one-cycle schedule in place of its 500 constant ones. */
+export const defaults: TrainConfig = {
+  head: "sdim",
+  depth: 10,
+  widths: [32, 64, 128, 256],
+  imageSize: 32,
+  dimension: 64,
+  critic: "concat",
+  localFeatures: "stage4",
+  negatives: "shuffled",
+  alpha: 1,
+  beta: 1,
+  gamma: 1,
+  margin: 10,
+  perDimension: true,
+  logSigmaFloor: null,
+  prior: "uniform",
+  epochs: 5,
+  batchSize: 128,
+  learningRate: 0.003,
+  schedule: "one-cycle",
+  percentile: 1,
+  seed: 1,
+};
+
+/** Named starting points, each a small difference from the defaults. */
+export const presets = {
+  /** Two epochs: a first classifier in minutes. */
+  quick: { epochs: 2 },
+  standard: {},
+  /** Appendix B.2: Adam at 0.001 throughout, 500 epochs. */
+  paper: { epochs: 500, learningRate: 0.001, schedule: "constant" },
+} satisfies Record<string, Partial<TrainConfig>>;
+
+export type PresetName = keyof typeof presets;
+export const presetNames = Object.keys(presets) as PresetName[];
+
+const keys = Object.keys(trainConfigSchema.shape) as (keyof TrainConfig)[];
+
+/** Defaults, then the preset, then `overrides`. Errors: UserError for an unknown key (with the nearest match) or a value out of range. */
+export function resolveConfig(overrides: Readonly<Record<string, unknown>>, preset: PresetName = "standard"): TrainConfig {
+  for (const key of Object.keys(overrides)) oneOf("config key", key, keys);
+  const parsed = trainConfigSchema.safeParse({ ...defaults, ...presets[preset], ...overrides });
+  if (!parsed.success) throw new UserError(`config:\n${z.prettifyError(parsed.error)}`);
+  return parsed.data;
+}
+
+export function modelConfigOf(config: TrainConfig, classes: number, channels: 1 | 3): ModelConfig {
+  const { head, depth, widths, imageSize, dimension, critic, localFeatures, logSigmaFloor } = config;
+  return { head, classes, channels, imageSize, depth, widths, dimension, critic, localFeatures, logSigmaFloor };
+}
+
+export function lossConfigOf({ alpha, beta, gamma, margin, perDimension }: TrainConfig): LossConfig {
+  return { alpha, beta, gamma, margin, perDimension };
+}
