@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { InternalError, messageOf, UserError } from "../core/errors.ts";
-import { buildInference, describeNetwork, logPriorsName, thresholdsName } from "../nn/scorer.ts";
 import { foldNorms } from "../nn/network.ts";
+import { buildInference, describeNetwork, logPriorsName, thresholdsName } from "../nn/scorer.ts";
 import type { ModelProto } from "../onnx/generated/onnx_pb.ts";
 import { lower, portable } from "../onnx/lower.ts";
 import { decodeModel, encodeModel, metadata, readTensor, replaceInitializer, setMetadata } from "../onnx/model-file.ts";

@@ -28,7 +28,9 @@ export function imageSet(parts: ImageSetParts): ImageSet {
   if (count === 0) throw new UserError(`${where}: no images`);
   const expected = count * height * width * channels;
   if (pixels.length !== expected) {
-    throw new UserError(`${where}: expected ${expected} pixel values for images [${count}, ${height}, ${width}, ${channels}], got ${pixels.length}`);
+    throw new UserError(
+      `${where}: expected ${expected} pixel values for images [${count}, ${height}, ${width}, ${channels}], got ${pixels.length}`,
+    );
   }
   const wrong = labels.findIndex((label) => label < 0 || label >= classNames.length);
   if (wrong >= 0) throw new UserError(`${where}: label ${labels[wrong]} of image ${wrong}: expected 0 to ${classNames.length - 1}`);
@@ -46,7 +48,12 @@ export function subset(set: ImageSet, indices: ArrayLike<number>): ImageSet {
 }
 
 export const takeFirst = (set: ImageSet, count: number): ImageSet =>
-  count >= set.count ? set : subset(set, Array.from({ length: count }, (_, i) => i));
+  count >= set.count
+    ? set
+    : subset(
+        set,
+        Array.from({ length: count }, (_, i) => i),
+      );
 
 /** Copies the images at `indices` one after another into `into` [indices.length, H, W, C]. */
 export function gatherImages(set: ImageSet, indices: ArrayLike<number>, into: Uint8Array): void {

@@ -122,7 +122,8 @@ function find(name: string, { images, labels }: IdxFiles, set: Published, { data
 }
 
 /** The file, plain or gzipped. */
-const pathOf = (folder: string, file: string): string | undefined => [file, `${file}.gz`].map((name) => join(folder, name)).find((path) => existsSync(path));
+const pathOf = (folder: string, file: string): string | undefined =>
+  [file, `${file}.gz`].map((name) => join(folder, name)).find((path) => existsSync(path));
 
 function loadFolder(folder: string, split: Split): ImageSet {
   const files = idxNames[split];
@@ -153,10 +154,21 @@ function load(
   const answers = read(labels, 1);
   const [count, height, width] = pictures.shape as [number, number, number];
   if (answers.shape[0] !== count) {
-    throw new UserError(`labels: expected ${count} values for images [${pictures.shape.join(", ")}], got ${answers.shape[0]} (${answers.path})`);
+    throw new UserError(
+      `labels: expected ${count} values for images [${pictures.shape.join(", ")}], got ${answers.shape[0]} (${answers.path})`,
+    );
   }
   const known = classNames ?? Array.from({ length: answers.data.reduce((a, b) => Math.max(a, b), 1) + 1 }, (_, i) => String(i));
-  return imageSet({ name, split, height, width, channels: 1, pixels: pictures.data, labels: Int32Array.from(answers.data), classNames: known });
+  return imageSet({
+    name,
+    split,
+    height,
+    width,
+    channels: 1,
+    pixels: pictures.data,
+    labels: Int32Array.from(answers.data),
+    classNames: known,
+  });
 }
 
 function readFile(path: string): Uint8Array {
@@ -169,5 +181,8 @@ function readFile(path: string): Uint8Array {
 
 function requireDigest(bytes: Uint8Array, expected: string, path: string): void {
   const got = createHash("sha256").update(bytes).digest("hex");
-  if (got !== expected) throw new UserError(`${path}: not the published file: expected SHA-256 ${expected}, got ${got}. Get it again, or name your own data by its folder.`);
+  if (got !== expected)
+    throw new UserError(
+      `${path}: not the published file: expected SHA-256 ${expected}, got ${got}. Get it again, or name your own data by its folder.`,
+    );
 }

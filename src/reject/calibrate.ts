@@ -26,7 +26,9 @@ export interface CalibratedModel {
 export async function calibrateModel(file: ModelFile, data: ImageSet, options: CalibrateOptions): Promise<CalibratedModel> {
   const { card } = file;
   if (data.classNames.join("\n") !== card.classNames.join("\n")) {
-    throw new UserError(`calibration: the model knows the classes ${card.classNames.join(", ")}; ${data.name} has ${data.classNames.join(", ")}`);
+    throw new UserError(
+      `calibration: the model knows the classes ${card.classNames.join(", ")}; ${data.name} has ${data.classNames.join(", ")}`,
+    );
   }
   const classifier = await Classifier.load(file, options.threads === undefined ? {} : { threads: options.threads });
   let classification: Classification;
@@ -38,9 +40,18 @@ export async function calibrateModel(file: ModelFile, data: ImageSet, options: C
   const { classLogLikelihoods, labels: predictions } = classification;
   const { percentile, percentiles } = options;
   const wanted = [...new Set([...percentiles, percentile])].sort((a, b) => a - b);
-  const { thresholds, counts } = classThresholds({ classLogLikelihoods, labels: data.labels, predictions, classNames: card.classNames, percentiles: wanted });
+  const { thresholds, counts } = classThresholds({
+    classLogLikelihoods,
+    labels: data.labels,
+    predictions,
+    classNames: card.classNames,
+    percentiles: wanted,
+  });
   const { name, split, fingerprint } = data;
   const calibration = { data: name, split, fingerprint, correctOnly: true as const, counts, percentile, thresholds };
   const trainAccuracy = counts.reduce((a, b) => a + b, 0) / data.count;
-  return { file: withCard(file, { ...card, calibration, measured: { ...card.measured, calibrationAccuracy: trainAccuracy } }), classification };
+  return {
+    file: withCard(file, { ...card, calibration, measured: { ...card.measured, calibrationAccuracy: trainAccuracy } }),
+    classification,
+  };
 }

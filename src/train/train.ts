@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ModelCard } from "../classify/card.ts";
-import { encodeModelFile, makeModelFile, type ModelFile } from "../classify/model-file.ts";
+import { encodeModelFile, type ModelFile, makeModelFile } from "../classify/model-file.ts";
 import { Interrupted, UserError } from "../core/errors.ts";
 import { writeFileAtomic } from "../core/files.ts";
 import { packageVersion } from "../core/version.ts";
@@ -107,7 +107,9 @@ function prepareFolder({ out, resume, force, config, data }: TrainOptions): Chec
       throw new UserError(`--resume: ${out} was trained with another config; leave the options out to go on with its own`);
     }
     if (checkpoint.position.data.fingerprint !== data.fingerprint) {
-      throw new UserError(`--resume: ${out} was trained on ${checkpoint.position.data.name} (${checkpoint.position.data.split}), other data than ${data.name} (${data.split})`);
+      throw new UserError(
+        `--resume: ${out} was trained on ${checkpoint.position.data.name} (${checkpoint.position.data.split}), other data than ${data.name} (${data.split})`,
+      );
     }
     return checkpoint;
   }
@@ -133,7 +135,12 @@ async function startSession(step: TrainingStep, state: ReadonlyMap<string, State
 }
 
 /** Runs from `position` to the last step, saving a checkpoint now and then. */
-async function runSteps(session: FeedbackSession, order: BatchOrder, position: TrainingPosition, options: TrainOptions): Promise<Checkpoint> {
+async function runSteps(
+  session: FeedbackSession,
+  order: BatchOrder,
+  position: TrainingPosition,
+  options: TrainOptions,
+): Promise<Checkpoint> {
   const { config, data, out, signal, onProgress, checkpointEverySteps = 200 } = options;
   const steps = Math.max(1, Math.round(config.epochs * order.stepsPerEpoch));
   const feeds = new BatchFeeds(data, config.batchSize);
@@ -145,7 +152,7 @@ async function runSteps(session: FeedbackSession, order: BatchOrder, position: T
     position: { ...position, step, history, pending, elapsedSeconds: elapsed() },
     state: await session.state(),
   });
-  let speed = new Speed(config.batchSize);
+  const speed = new Speed(config.batchSize);
   let step = position.step;
   for (; step < steps; step++) {
     if (signal?.aborted) {
@@ -159,11 +166,18 @@ async function runSteps(session: FeedbackSession, order: BatchOrder, position: T
     for (const [name, value] of Object.entries(metrics)) pending.sums[name] = (pending.sums[name] ?? 0) + value;
     pending.steps++;
     if (pending.steps === recordEvery || step + 1 === steps) {
-      const { loss, trainAccuracy, ...parts } = Object.fromEntries(Object.entries(pending.sums).map(([name, sum]) => [name, sum / pending.steps])) as Record<
-        string,
-        number
-      > & { loss: number; trainAccuracy: number };
-      history.push({ step: step + 1, epoch: (step + 1) / order.stepsPerEpoch, loss, parts, trainAccuracy, learningRate, imagesPerSecond: speed.imagesPerSecond });
+      const { loss, trainAccuracy, ...parts } = Object.fromEntries(
+        Object.entries(pending.sums).map(([name, sum]) => [name, sum / pending.steps]),
+      ) as Record<string, number> & { loss: number; trainAccuracy: number };
+      history.push({
+        step: step + 1,
+        epoch: (step + 1) / order.stepsPerEpoch,
+        loss,
+        parts,
+        trainAccuracy,
+        learningRate,
+        imagesPerSecond: speed.imagesPerSecond,
+      });
       pending = { steps: 0, sums: {} };
     }
     if (onProgress) {
@@ -264,10 +278,20 @@ async function finish({ position, state }: Checkpoint, step: TrainingStep, optio
     measured: {},
   };
   const percentiles = [...new Set([...storedPercentiles, config.percentile])].sort((a, b) => a - b);
-  const { file } = await calibrateModel(makeModelFile(weights, draft, logPriors), data, { percentile: config.percentile, percentiles, ...(options.onCalibrate ? { onProgress: options.onCalibrate } : {}), ...(options.threads === undefined ? {} : { threads: options.threads }) });
+  const { file } = await calibrateModel(makeModelFile(weights, draft, logPriors), data, {
+    percentile: config.percentile,
+    percentiles,
+    ...(options.onCalibrate ? { onProgress: options.onCalibrate } : {}),
+    ...(options.threads === undefined ? {} : { threads: options.threads }),
+  });
   const modelPath = join(out, "model.onnx");
   writeFileAtomic(modelPath, encodeModelFile(file));
-  return { modelPath, model: file, history: position.history, elapsedSeconds: position.elapsedSeconds + (performance.now() - startedAt) / 1000 };
+  return {
+    modelPath,
+    model: file,
+    history: position.history,
+    elapsedSeconds: position.elapsedSeconds + (performance.now() - startedAt) / 1000,
+  };
 }
 
 function trainingLogPriors({ labels, classNames }: ImageSet): Float32Array {

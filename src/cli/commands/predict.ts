@@ -1,0 +1,63 @@
+import type { Command } from "commander";
+import { Classifier } from "../../classify/classifier.ts";
+import { readPicture } from "../../data/images.ts";
+import type { Provider } from "../../runtime/session.ts";
+import { machineOptions } from "../options.ts";
+import { printJson, printLine } from "../output.ts";
+
+/** What the model says of one file. */
+export interface Prediction {
+  readonly file: string;
+  /** Name of the winning class, also where it is rejected. */
+  readonly label: string;
+  readonly accepted: boolean;
+  /** Of the winning class, nats. */
+  readonly logLikelihood: number;
+  readonly threshold: number;
+  /** In the order of the model's classes. */
+  readonly classLogLikelihoods: readonly number[];
+}
+
+interface PredictCommandOptions {
+  readonly provider: Provider;
+  readonly threads?: number;
+  readonly json?: boolean;
+}
+
+export function addPredict(program: Command): void {
+  const command = program
+    .command("predict <model> <images...>")
+    .summary("classify image files, or say that they are like nothing seen in training")
+    .description(
+      "Classifies image files (PNG, JPEG, WebP, GIF, TIFF; any size). An image whose best class is below its threshold is rejected.",
+    )
+    .option("--json", "print an array of predictions as JSON on stdout")
+    .addHelpText("after", "\nExample:\n  $ sdim predict runs/a/model.onnx samples/images/digit.png samples/images/shirt.png");
+  machineOptions(command).action(async (path: string, files: readonly string[], { provider, threads, json }: PredictCommandOptions) => {
+    const classifier = await Classifier.load(path, { provider, ...(threads === undefined ? {} : { threads }) });
+    const predictions: Prediction[] = [];
+    for (const file of files) predictions.push(await predict(classifier, file));
+    await classifier.release();
+    if (json) return printJson(predictions);
+    const width = Math.max(...files.map((file) => file.length));
+    for (const prediction of predictions) printLine(`${prediction.file.padEnd(width)}  ${verdict(prediction)}`);
+  });
+}
+
+async function predict(classifier: Classifier, file: string): Promise<Prediction> {
+  const { model, classNames } = classifier.card;
+  const result = await classifier.classify({ ...(await readPicture(file, model.channels)), count: 1 });
+  return {
+    file,
+    label: classNames[result.labels[0]!]!,
+    accepted: result.accepted[0] === 1,
+    logLikelihood: result.logLikelihoods[0]!,
+    threshold: result.thresholds[0]!,
+    classLogLikelihoods: Array.from(result.classLogLikelihoods),
+  };
+}
+
+function verdict({ label, accepted, logLikelihood, threshold }: Prediction): string {
+  const numbers = `log-likelihood ${logLikelihood.toFixed(1)}, threshold ${threshold.toFixed(1)}`;
+  return accepted ? `${label}  accepted  (${numbers})` : `rejected: not like anything it was trained on  (closest: ${label}; ${numbers})`;
+}

@@ -1,0 +1,82 @@
+import { existsSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { Classifier } from "../../classify/classifier.ts";
+import { encodeModelFile, withCard } from "../../classify/model-file.ts";
+import { writeFileAtomic } from "../../core/files.ts";
+import { packageVersion } from "../../core/version.ts";
+import { loadDataset } from "../../data/registry.ts";
+import { evaluate } from "../../evaluate/evaluate.ts";
+import { assembleReport } from "../../evaluate/report/assemble.ts";
+import { renderReport } from "../../evaluate/report/page.ts";
+import { renderTable } from "../../evaluate/summary.ts";
+import { defaultThreads, runtimeVersion } from "../../runtime/session.ts";
+import { checkpointPath, loadCheckpoint, sameConfig } from "../../train/checkpoint.ts";
+import { resolveConfig, type TrainConfig } from "../../train/config.ts";
+import { duration, note, ProgressLine, printLine } from "../output.ts";
+import { trainWithProgress } from "./train.ts";
+
+export function addQuickstart(program: Command): void {
+  program
+    .command("quickstart")
+    .summary("train on all of MNIST, show it garments, write a report")
+    .description(
+      "Trains SDIM ResNet10 on the 60,000 MNIST digits, calibrates it, measures it on the test digits and on 1,000 FashionMNIST garments,\nand writes a report. Stopped half way, it goes on where it was.",
+    )
+    .option("--out <folder>", "folder of the run", "runs/quickstart")
+    .action(async ({ out }: { readonly out: string }) => runQuickstart(out));
+}
+
+/** A run that was stopped before its end is taken up again; a finished one is made anew. */
+function isUnfinished(out: string, config: TrainConfig): boolean {
+  if (!existsSync(checkpointPath(out)) || existsSync(join(out, "model.onnx"))) return false;
+  return sameConfig(loadCheckpoint(out).position.config, config);
+}
+
+async function runQuickstart(out: string): Promise<void> {
+  const config = resolveConfig({}, "quick");
+  const digits = loadDataset("mnist", "train");
+  const test = loadDataset("mnist", "test");
+  const garments = loadDataset("fashion-mnist-sample", "test");
+  const { model, modelPath, history, elapsedSeconds } = await trainWithProgress(
+    { out, resume: isUnfinished(out, config), force: true },
+    config,
+    digits,
+  );
+  const classifier = await Classifier.load(model);
+  const line = new ProgressLine();
+  const { evaluation, inDistribution, outOfDistribution } = await evaluate(classifier, test, {
+    ood: [garments],
+    percentiles: [1, 2],
+    model: modelPath,
+    onProgress: (what, done, total) => line.show(`scoring ${what}: ${done} of ${total}`, done === total),
+  });
+  line.end();
+  await classifier.release();
+  const measured = { ...model.card.measured, testAccuracy: evaluation.accuracy, testRejectionRate: evaluation.rejection[0]!.rejectionRate };
+  const finished = withCard(model, { ...model.card, measured });
+  writeFileAtomic(modelPath, encodeModelFile(finished));
+  writeFileAtomic(join(out, "evaluation.json"), `${JSON.stringify(evaluation, null, 2)}\n`);
+  const report = await assembleReport({
+    title: "SDIM on MNIST",
+    createdAt: new Date().toISOString(),
+    card: finished.card,
+    environment: {
+      sdim: packageVersion(),
+      node: process.version,
+      "ONNX Runtime": runtimeVersion(),
+      machine: `${cpus()[0]?.model ?? "unknown processor"}, ${defaultThreads()} threads`,
+      "time to train and calibrate": duration(elapsedSeconds),
+    },
+    history,
+    evaluation,
+    inDistribution: { data: test, classification: inDistribution },
+    outOfDistribution: [{ data: garments, classification: outOfDistribution[0]! }],
+  });
+  const reportPath = join(out, "report.html");
+  writeFileAtomic(reportPath, renderReport(report));
+  printLine(renderTable(evaluation));
+  note(`trained and calibrated in ${duration(elapsedSeconds)}\nmodel   ${modelPath}\nreport  ${reportPath}`);
+  note(`try     npx sdim predict ${modelPath} samples/images/digit.png samples/images/shirt.png`);
+}

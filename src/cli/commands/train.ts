@@ -1,0 +1,147 @@
+import type { Command } from "commander";
+import { Classifier } from "../../classify/classifier.ts";
+import { encodeModelFile, withCard } from "../../classify/model-file.ts";
+import { UserError } from "../../core/errors.ts";
+import { writeFileAtomic } from "../../core/files.ts";
+import type { ImageSet } from "../../data/image-set.ts";
+import { takeFirst } from "../../data/image-set.ts";
+import { type LoadOptions, loadDataset } from "../../data/registry.ts";
+import { evaluate } from "../../evaluate/evaluate.ts";
+import type { Provider } from "../../runtime/session.ts";
+import { loadCheckpoint } from "../../train/checkpoint.ts";
+import { type PresetName, resolveConfig, type TrainConfig } from "../../train/config.ts";
+import { type TrainResult, train } from "../../train/train.ts";
+import { interruptible } from "../interrupt.ts";
+import { configOptions, dataDirOption, dataOption, givenConfig, machineOptions, wholeNumber } from "../options.ts";
+import { describeProgress, duration, note, ProgressLine, printJson, printLine } from "../output.ts";
+
+interface TrainCommandOptions {
+  readonly data?: string;
+  readonly dataDir?: string;
+  readonly out: string;
+  readonly preset: PresetName;
+  readonly limit?: number;
+  readonly resume?: boolean;
+  readonly force?: boolean;
+  readonly provider: Provider;
+  readonly threads?: number;
+  readonly checkpointEvery?: number;
+  readonly json?: boolean;
+}
+
+export function addTrain(program: Command): void {
+  const command = program
+    .command("train")
+    .summary("train a classifier, calibrate its thresholds, write a model file")
+    .description(
+      "Trains an SDIM classifier (or, with --head softmax, its discriminative counterpart) and writes into --out: model.onnx, config.json,\nmetrics.jsonl and checkpoint.safetensors. Ctrl-C saves a checkpoint; --resume goes on from it, with the same result as if never stopped.",
+    )
+    .addOption(dataOption(false))
+    .addOption(dataDirOption())
+    .requiredOption("--out <folder>", "folder of the run; must be new or empty")
+    .option("--limit <n>", "train on the first n images only", wholeNumber)
+    .option("--resume", "go on from the folder's checkpoint, with its config")
+    .option("--force", "train into a folder that holds something already")
+    .option("--checkpoint-every <steps>", "steps between two checkpoints", wholeNumber)
+    .option("--json", "print the result as JSON on stdout");
+  machineOptions(command);
+  configOptions(command);
+  command.addHelpText(
+    "after",
+    "\nExamples:\n  $ sdim train --data mnist --out runs/a --epochs 5\n  $ sdim train --data mnist --out runs/b --critic dot --local-features stage2 --negatives all-pairs\n  $ sdim train --out runs/a --resume",
+  );
+  command.action(async (options: TrainCommandOptions & Record<string, unknown>) => runTrain(options));
+}
+
+/** The data as it was named when the run began. */
+function resumed(out: string, options: Readonly<Record<string, unknown>>): { readonly config: TrainConfig; readonly data: string } {
+  const given = givenConfig(options);
+  const { config, data } = loadCheckpoint(out).position;
+  const changed = Object.keys(given).filter((key) => JSON.stringify(given[key]) !== JSON.stringify(config[key as keyof TrainConfig]));
+  if (changed.length > 0) throw new UserError(`--resume goes on with the run's own config; leave out ${changed.join(", ")}`);
+  return { config, data: data.name };
+}
+
+async function runTrain(options: TrainCommandOptions & Record<string, unknown>): Promise<void> {
+  const start = options.resume
+    ? resumed(options.out, options)
+    : { config: resolveConfig(givenConfig(options), options.preset), data: options.data };
+  const spec = options.data ?? start.data;
+  if (spec === undefined) throw new UserError("--data: name a data set or a folder to train on");
+  const loading: LoadOptions = options.dataDir === undefined ? {} : { dataDir: options.dataDir };
+  const whole = loadDataset(spec, "train", loading);
+  const data = options.limit === undefined ? whole : takeFirst(whole, options.limit);
+  const result = await trainWithProgress(options, start.config, data);
+  const test = testSplit(spec, loading);
+  const accuracy = test && (await measure(result, test));
+  if (options.json) {
+    const { card } = result.model;
+    printJson({
+      model: result.modelPath,
+      data: { name: data.name, split: data.split, count: data.count },
+      config: start.config,
+      parameters: card.parameters,
+      elapsedSeconds: result.elapsedSeconds,
+      calibrationAccuracy: card.measured["calibrationAccuracy"],
+      testAccuracy: accuracy ?? null,
+    });
+  } else {
+    const measured = accuracy === undefined ? "" : `, test accuracy ${(100 * accuracy).toFixed(2)}%`;
+    printLine(`${result.modelPath}: trained in ${duration(result.elapsedSeconds)}${measured}`);
+  }
+}
+
+export interface TrainingMachine {
+  readonly out: string;
+  readonly provider?: Provider;
+  readonly threads?: number;
+  readonly resume?: boolean;
+  readonly force?: boolean;
+  readonly checkpointEvery?: number;
+}
+
+/** Trains with a progress line on stderr; Ctrl-C and SIGTERM save a checkpoint and stop. */
+export async function trainWithProgress(machine: TrainingMachine, config: TrainConfig, data: ImageSet): Promise<TrainResult> {
+  const { threads, checkpointEvery, provider, resume, force } = machine;
+  const line = new ProgressLine();
+  note(`training on ${data.count} images of ${data.name} (${data.split}) into ${machine.out}`);
+  try {
+    return await interruptible((signal) =>
+      train({
+        config,
+        data,
+        out: machine.out,
+        signal,
+        ...(provider === undefined ? {} : { provider }),
+        ...(threads === undefined ? {} : { threads }),
+        ...(resume === undefined ? {} : { resume }),
+        ...(force === undefined ? {} : { force }),
+        ...(checkpointEvery === undefined ? {} : { checkpointEverySteps: checkpointEvery }),
+        onProgress: (progress) => line.show(describeProgress(progress), progress.step === progress.steps),
+        onCalibrate: (done, total) => line.show(`calibrating: ${done} of ${total} training images scored`, done === total),
+      }),
+    );
+  } finally {
+    line.end();
+  }
+}
+
+function testSplit(spec: string, loading: LoadOptions): ImageSet | undefined {
+  try {
+    return loadDataset(spec, "test", loading);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    note(`not measured on a test split: ${error.message}`);
+    return undefined;
+  }
+}
+
+/** Measures the test accuracy and writes it into the model file's card. */
+async function measure({ model, modelPath }: TrainResult, test: ImageSet): Promise<number> {
+  const classifier = await Classifier.load(model);
+  const { evaluation } = await evaluate(classifier, test, { percentiles: [model.card.calibration.percentile] });
+  await classifier.release();
+  const measured = { ...model.card.measured, testAccuracy: evaluation.accuracy, testRejectionRate: evaluation.rejection[0]!.rejectionRate };
+  writeFileAtomic(modelPath, encodeModelFile(withCard(model, { ...model.card, measured })));
+  return evaluation.accuracy;
+}

@@ -1,0 +1,73 @@
+import { readFileSync } from "node:fs";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { messageOf, UserError } from "../core/errors.ts";
+import { datasetNames } from "../data/registry.ts";
+import { providers } from "../runtime/session.ts";
+import { presetNames, trainConfigSchema } from "../train/config.ts";
+
+export function wholeNumber(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError(`expected a whole number, got "${text}"`);
+  return Number(text);
+}
+
+/** "1,2" -> [1, 2] */
+export function numberList(text: string): number[] {
+  const numbers = text.split(",").map((part) => (part.trim() === "" ? Number.NaN : Number(part)));
+  if (numbers.some((value) => !Number.isFinite(value)))
+    throw new InvalidArgumentError(`expected numbers with commas between, got "${text}"`);
+  return numbers;
+}
+
+export const wordList = (text: string): string[] => text.split(",").map((part) => part.trim());
+
+export const dataOption = (required: boolean): Option =>
+  new Option("--data <name|folder>", `data set (${datasetNames.join(", ")}) or a folder with the four IDX files`).makeOptionMandatory(
+    required,
+  );
+
+export const dataDirOption = (): Option => new Option("--data-dir <folder>", "look here for data sets first");
+
+export const machineOptions = (command: Command): Command =>
+  command
+    .addOption(new Option("--provider <name>", "where the graph runs").choices(providers).default("cpu"))
+    .option("--threads <n>", "threads of the CPU provider (default: all cores)", wholeNumber);
+
+const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** A value as written on the command line or in a JSON file: numbers, booleans and null are seen as such, commas make a list. */
+function parseValue(text: string): unknown {
+  if (text.includes(",")) return text.split(",").map(parseValue);
+  if (text === "none" || text === "null") return null;
+  if (text === "true" || text === "false") return text === "true";
+  return text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
+}
+
+/** One option per config key, from the config's schema: the schema is the one list of them. */
+export function configOptions(command: Command): Command {
+  command
+    .addOption(new Option("--preset <name>", "starting point of the config").choices(presetNames).default("standard"))
+    .option("--config <file>", "JSON file with config keys; options on the command line win over it");
+  for (const [key, schema] of Object.entries(trainConfigSchema.shape)) {
+    const choices = "options" in schema ? (schema.options as readonly string[]).join(" | ") : "";
+    const description = [schema.description, choices].filter((text) => text !== undefined && text !== "").join(": ");
+    command.addOption(new Option(`--${kebab(key)} <value>`, description).argParser(parseValue));
+  }
+  return command;
+}
+
+/** The config keys given in `--config FILE` and, over them, on the command line. */
+export function givenConfig(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const fromFile = typeof options["config"] === "string" ? readConfigFile(options["config"]) : {};
+  const given = Object.keys(trainConfigSchema.shape).filter((key) => options[key] !== undefined);
+  return { ...fromFile, ...Object.fromEntries(given.map((key) => [key, options[key]])) };
+}
+
+function readConfigFile(path: string): Record<string, unknown> {
+  try {
+    const parsed: unknown = JSON.parse(readFileSync(path, "utf8"));
+    if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) return { ...parsed };
+  } catch (error) {
+    throw new UserError(`--config ${path}: ${messageOf(error)}`, { cause: error });
+  }
+  throw new UserError(`--config ${path}: expected a JSON object of config keys`);
+}

@@ -1,0 +1,64 @@
+import type { TrainProgress } from "../train/train.ts";
+
+/** One JSON document on stdout, for programs; everything else goes to stderr. */
+export const printJson = (document: unknown): void => {
+  process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+};
+
+/** What a person asked for: stdout. */
+export const printLine = (text: string): void => {
+  process.stdout.write(`${text}\n`);
+};
+
+/** What happens meanwhile: stderr. */
+export const note = (text: string): void => {
+  process.stderr.write(`${text}\n`);
+};
+
+/** Milliseconds between two plain progress lines where there is no terminal. */
+const plainEvery = 10_000;
+
+/** A line that is written over on a terminal, and now and then a plain line elsewhere. */
+export class ProgressLine {
+  private lastAt = 0;
+  private shown = false;
+
+  show(text: string, isLast = false): void {
+    const now = performance.now();
+    if (process.stderr.isTTY) {
+      if (now - this.lastAt < 100 && !isLast) return;
+      process.stderr.write(`\r\u001b[2K${text.slice(0, process.stderr.columns - 1)}`);
+      this.shown = true;
+    } else {
+      if (now - this.lastAt < plainEvery && !isLast && this.lastAt > 0) return;
+      note(text);
+    }
+    this.lastAt = now;
+  }
+
+  end(): void {
+    if (this.shown) process.stderr.write("\n");
+    this.shown = false;
+  }
+}
+
+export function duration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60)];
+  if (hours > 0) return `${hours} h ${minutes} min`;
+  return minutes > 0 ? `${minutes} min ${whole % 60} s` : `${whole} s`;
+}
+
+const shortNames: Readonly<Record<string, string>> = {
+  mutualInformation: "MI",
+  negativeLogLikelihood: "NLL",
+  margin: "margin",
+  crossEntropy: "CE",
+};
+
+/** `epoch 0.43/2  loss 12.19 (MI 0.37  NLL 8.17  margin 3.65)  train 97.7%  366 images/s  4 min 2 s left` */
+export function describeProgress(p: TrainProgress): string {
+  const parts = Object.entries(p.parts).map(([name, value]) => `${shortNames[name] ?? name} ${value.toFixed(2)}`);
+  const accuracy = `batch accuracy ${(100 * p.trainAccuracy).toFixed(1)}%`;
+  return `epoch ${p.epoch.toFixed(2)}/${p.epochs}  loss ${p.loss.toFixed(2)} (${parts.join("  ")})  ${accuracy}  ${p.imagesPerSecond.toFixed(0)} images/s  ${duration(p.secondsLeft)} left`;
+}
