@@ -1,6 +1,6 @@
 import { add, argMax, gather, greaterOrEqual, input, logSoftmax, mul, oneHot, parameter, sum } from "../graph/build.ts";
-import { Graph, type Value } from "../graph/graph.ts";
 import { gradients } from "../graph/gradients.ts";
+import { Graph, type Value } from "../graph/graph.ts";
 import { classify, type ModelConfig } from "./classifier.ts";
 import { Network, type ParameterSpec } from "./network.ts";
 import { preprocess } from "./preprocess.ts";

@@ -1,5 +1,8 @@
 import { InternalError } from "../core/errors.ts";
+import { parameter } from "../graph/build.ts";
+import { Graph } from "../graph/graph.ts";
 import type { ModelProto } from "../onnx/generated/onnx_pb.ts";
+import { lower } from "../onnx/lower.ts";
 import { encodeModel } from "../onnx/model-file.ts";
 import { Session, type SessionOptions, type Tensor, tensor } from "./session.ts";
 
@@ -64,11 +67,19 @@ export class FeedbackSession {
 
   /** A copy of the state as it is now. */
   async state(): Promise<Map<string, StateTensor>> {
-    const entries = [...this.current].map(async ([name, held]) => {
-      const data = (await held.getData()) as Float32Array;
-      return [name, { shape: held.dims, data: data.slice() }] as const;
-    });
-    return new Map(await Promise.all(entries));
+    const held = this.spare ? this.current : await this.fetchFromDevice();
+    return new Map([...held].map(([name, { dims, data }]) => [name, { shape: dims, data: (data as Float32Array).slice() }]));
+  }
+
+  /** By a model that passes its inputs through to the host: reading a GPU tensor by itself ends the process in ONNX Runtime 1.30 for Node. */
+  private async fetchFromDevice(): Promise<Map<string, Tensor>> {
+    const graph = new Graph();
+    const copies = [...this.current].map(([name, { dims }]) => [nextName(name), parameter(graph, name, dims)] as const);
+    const model = lower(Object.fromEntries(copies), { target: { provider: "webgpu", block: 0 } });
+    const session = await Session.create(encodeModel(model), { provider: "webgpu" });
+    const results = await session.run(Object.fromEntries(this.current));
+    await session.release();
+    return new Map([...this.current.keys()].map((name) => [name, results[nextName(name)]!]));
   }
 
   endProfiling(): void {

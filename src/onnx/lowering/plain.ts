@@ -2,9 +2,10 @@ import { InternalError } from "../../core/errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { BinaryFn, CompareFn, OpKind, OpOf, ReduceFn, UnaryFn } from "../../graph/ops.ts";
 import { type DType, type Shape, sizeOf, staticDim, staticShape } from "../../graph/types.ts";
-import { float, int, ints, string } from "../emitter.ts";
+import { float, int, ints } from "../emitter.ts";
 import { TensorProto_DataType } from "../generated/onnx_pb.ts";
 import type { Lowering } from "./context.ts";
+import { resize } from "./resize.ts";
 import { weightGradientByTaps } from "./weight-gradient.ts";
 
 /** Emits a node or a few, from plain inputs to a plain output, and returns the output's name. */
@@ -145,11 +146,5 @@ export const plainRules: { [K in OpKind]: PlainRule<K> } = {
   batchNormTraining: (op, inputs, to) => to.emitter.node("BatchNormalization", inputs, { epsilon: float(op.epsilon) }),
   batchNormInference: (op, inputs, to) => to.emitter.node("BatchNormalization", inputs, { epsilon: float(op.epsilon) }),
   reluGradient: (_op, [dy, y], to) => to.emitter.node("Mul", [dy!, stepNode(to, y!)]),
-  resizeBilinear: (op, [x], to) =>
-    to.emitter.node("Resize", [x!, "", "", to.emitter.indices([op.height, op.width])], {
-      mode: string("linear"),
-      coordinate_transformation_mode: string("half_pixel"),
-      antialias: int(1),
-      axes: ints([2, 3]),
-    }),
+  resizeBilinear: (op, [x], to, value) => resize(to, x!, inputShape(value), op.height, op.width),
 };
