@@ -1,0 +1,94 @@
+import type { Classification } from "../../classify/classifier.ts";
+import type { ImageSet } from "../../data/image-set.ts";
+import { encodePng } from "../../data/images.ts";
+import { correctness } from "../evaluation.ts";
+import type { Example, ExampleGroup, RunReport } from "./types.ts";
+
+/** Images and what the classifier said of them. */
+export interface Scored {
+  readonly data: ImageSet;
+  readonly classification: Classification;
+}
+
+export interface ReportParts extends Pick<RunReport, "title" | "createdAt" | "card" | "environment" | "history" | "evaluation"> {
+  readonly inDistribution: Scored;
+  readonly outOfDistribution: readonly Scored[];
+}
+
+const perGroup = 12;
+
+/** Gathers the histograms' values and picks the examples; the same run always gives the same report. */
+export async function assembleReport({ inDistribution, outOfDistribution, ...parts }: ReportParts): Promise<RunReport> {
+  const { card, evaluation } = parts;
+  const percentiles = evaluation.rejection.map(({ percentile }) => percentile);
+  const thresholds = card.calibration.thresholds.filter((set) => percentiles.includes(set.percentile));
+  const { data, classification } = inDistribution;
+  const correct = correctness(classification, data.labels);
+  const rows = Array.from(data.labels, (_, i) => i);
+  const byScore = (scores: Float32Array, sign: 1 | -1) => (a: number, b: number) => sign * (scores[b]! - scores[a]!);
+  const group = async (title: string, from: Scored, indices: readonly number[]): Promise<ExampleGroup> => ({
+    title,
+    examples: await Promise.all(indices.slice(0, perGroup).map((index) => example(from, index, card.classNames))),
+  });
+  const groups = [
+    await group(
+      "Accepted",
+      inDistribution,
+      rows.filter((i) => classification.accepted[i] === 1 && correct[i] === 1),
+    ),
+    await group(
+      "Rejected, the least likely first",
+      inDistribution,
+      rows.filter((i) => classification.accepted[i] === 0).sort(byScore(classification.logLikelihoods, -1)),
+    ),
+    await group(
+      "Wrong and accepted, the most confident first",
+      inDistribution,
+      rows.filter((i) => classification.accepted[i] === 1 && correct[i] === 0).sort(byScore(classification.logLikelihoods, 1)),
+    ),
+  ];
+  for (const outside of outOfDistribution) {
+    const { accepted, logLikelihoods } = outside.classification;
+    const all = Array.from(accepted, (_, i) => i);
+    groups.push(
+      await group(
+        `${outside.data.name}: rejected`,
+        outside,
+        all.filter((i) => accepted[i] === 0),
+      ),
+    );
+    const taken = all.filter((i) => accepted[i] === 1).sort(byScore(logLikelihoods, 1));
+    groups.push(await group(`${outside.data.name}: accepted by mistake, the most confident first`, outside, taken));
+  }
+  const column = ({ classification: { classLogLikelihoods, count } }: Scored, c: number) =>
+    Array.from({ length: count }, (_, i) => classLogLikelihoods[i * card.classNames.length + c]!);
+  return {
+    ...parts,
+    thresholds,
+    scores: {
+      inDistribution: card.classNames.map((_, c) => column(inDistribution, c).filter((_, i) => data.labels[i] === c)),
+      outOfDistribution: outOfDistribution.map((outside) => ({
+        data: outside.data.name,
+        byClass: card.classNames.map((_, c) => column(outside, c)),
+      })),
+    },
+    examples: groups,
+  };
+}
+
+async function example({ data, classification }: Scored, index: number, classNames: readonly string[]): Promise<Example> {
+  const { height, width, channels, pixels } = data;
+  const size = height * width * channels;
+  const png = await encodePng({ height, width, channels, pixels: pixels.subarray(index * size, (index + 1) * size) });
+  const truth = data.classNames[data.labels[index]!]!;
+  const isKnown = data.classNames.join("\n") === classNames.join("\n");
+  return {
+    png: `data:image/png;base64,${png.toString("base64")}`,
+    source: isKnown ? data.name : `${data.name}: ${truth}`,
+    trueLabel: isKnown ? truth : null,
+    label: classNames[classification.labels[index]!]!,
+    accepted: classification.accepted[index] === 1,
+    logLikelihood: classification.logLikelihoods[index]!,
+    threshold: classification.thresholds[index]!,
+  };
+}

@@ -1,0 +1,117 @@
+import * as Plot from "@observablehq/plot";
+import { parseHTML } from "linkedom";
+import type { HistoryRecord } from "../../train/checkpoint.ts";
+import type { RunReport } from "./types.ts";
+
+// Charts as SVG text, drawn without a browser. Colours are CSS variables of the page, so that they follow light and dark.
+
+const inside = "var(--inside)";
+const outside = "var(--outside)";
+
+/** `label` is what a screen reader says. */
+function draw(options: Plot.PlotOptions, label: string): string {
+  const { document } = parseHTML("<!doctype html><html><body></body></html>");
+  const svg = Plot.plot({ ...options, document, style: { background: "none", color: "inherit", fontFamily: "inherit" } });
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", label);
+  return svg.outerHTML;
+}
+
+const partTitles: Readonly<Record<string, string>> = {
+  loss: "Total loss",
+  mutualInformation: "Mutual information",
+  negativeLogLikelihood: "Negative log-likelihood",
+  margin: "Margin",
+  crossEntropy: "Cross-entropy",
+  trainAccuracy: "Training accuracy",
+};
+
+/** One small chart per loss part and one of the training accuracy, against epochs. */
+export function lossCurves(history: readonly HistoryRecord[]): { readonly title: string; readonly svg: string }[] {
+  const names = ["loss", ...Object.keys(history[0]?.parts ?? {}), "trainAccuracy"];
+  const valueOf = (record: HistoryRecord, name: string): number =>
+    name === "loss" ? record.loss : name === "trainAccuracy" ? record.trainAccuracy : record.parts[name]!;
+  return names.map((name) => {
+    const points = history.map((record) => ({ epoch: record.epoch, value: valueOf(record, name) }));
+    const title = partTitles[name] ?? name;
+    const isLoss = name === "loss" || name === "margin";
+    const logarithmic = isLoss && points.every(({ value }) => value > 0);
+    const svg = draw(
+      {
+        width: 320,
+        height: 190,
+        marginLeft: 48,
+        x: { label: "epoch", ticks: 5 },
+        y: { label: null, grid: true, ticks: 4, ...(logarithmic ? { type: "log", tickFormat: "~g" } : {}) },
+        marks: [Plot.lineY(points, { x: "epoch", y: "value", stroke: inside, strokeWidth: 1.8 })],
+      },
+      `${title} against epochs, from ${points[0]?.value.toPrecision(3)} to ${points.at(-1)?.value.toPrecision(3)}`,
+    );
+    return { title: logarithmic ? `${title} (log scale)` : title, svg };
+  });
+}
+
+const quantile = (sorted: readonly number[], fraction: number): number =>
+  sorted[Math.min(sorted.length - 1, Math.floor(fraction * sorted.length))]!;
+
+/**
+ * The paper's Figure 2: per class, how log p(z|c) is distributed over test images of class c and over out-of-distribution images, with the
+ * thresholds. Values below the range are drawn in its first bar.
+ */
+export function classHistograms(
+  { scores, thresholds, card }: RunReport,
+  outIndex: number,
+): { readonly title: string; readonly svg: string }[] {
+  const out = scores.outOfDistribution[outIndex]!;
+  return card.classNames.map((name, c) => {
+    const own = [...scores.inDistribution[c]!].sort((a, b) => a - b);
+    const other = [...out.byClass[c]!].sort((a, b) => a - b);
+    const lines = thresholds.map((set) => ({ value: set.values[c]!, percentile: set.percentile }));
+    const high = Math.max(own.at(-1) ?? 0, quantile(other, 0.999), ...lines.map(({ value }) => value));
+    const spread = high - Math.min(quantile(own, 0.05), ...lines.map(({ value }) => value));
+    const low = Math.max(Math.min(own[0] ?? high, other[0] ?? high), high - 6 * spread);
+    const bins = 48;
+    const bars = [
+      { values: own, fill: inside },
+      { values: other, fill: outside },
+    ].flatMap(({ values, fill }) => histogram(values, low, high, bins).map((bar) => ({ ...bar, fill })));
+    const svg = draw(
+      {
+        width: 320,
+        height: 170,
+        marginLeft: 40,
+        x: { domain: [low, high], label: `log p(z|${name}), nats`, ticks: 5 },
+        y: { label: "share", tickFormat: "%", ticks: 3, grid: true },
+        marks: [
+          Plot.rectY(bars, { x1: "from", x2: "to", y: "share", fill: "fill", fillOpacity: 0.55, insetLeft: 0.5, insetRight: 0.5 }),
+          Plot.ruleX(lines, { x: "value", stroke: "currentColor", strokeDasharray: "3 2" }),
+          Plot.text(lines.slice(0, 1), {
+            x: "value",
+            frameAnchor: "top",
+            text: (d: { percentile: number }) => `${d.percentile}%`,
+            dy: -8,
+            fill: "currentColor",
+          }),
+        ],
+      },
+      `Class ${name}: log-likelihoods of its test images, median ${quantile(own, 0.5)?.toFixed(0)}, and of ${out.data}, median ${quantile(other, 0.5)?.toFixed(0)}; threshold ${lines[0]?.value.toFixed(0)}`,
+    );
+    return { title: name, svg };
+  });
+}
+
+interface Bar {
+  readonly from: number;
+  readonly to: number;
+  readonly share: number;
+}
+
+/** Shares of all values per bin of [low, high]; what lies outside counts in the bin at that end. */
+function histogram(values: readonly number[], low: number, high: number, bins: number): Bar[] {
+  const counts = new Array<number>(bins).fill(0);
+  const width = (high - low) / bins || 1;
+  for (const value of values) counts[Math.min(bins - 1, Math.max(0, Math.floor((value - low) / width)))]!++;
+  return counts.flatMap((count, i) =>
+    count === 0 ? [] : [{ from: low + i * width, to: low + (i + 1) * width, share: count / values.length }],
+  );
+}

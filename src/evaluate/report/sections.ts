@@ -1,0 +1,96 @@
+import { percent, summaryRows } from "../summary.ts";
+import { classHistograms, lossCurves } from "./charts.ts";
+import type { Example, RunReport } from "./types.ts";
+
+/** Text as it may stand between tags or in a quoted attribute. */
+export const escape = (text: string): string =>
+  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;").replaceAll("'", "&#39;");
+
+/** The headline numbers in words. */
+export function summary({ evaluation, card }: RunReport): string {
+  const first = evaluation.rejection[0];
+  const sentences = [
+    `This ${card.model.head === "sdim" ? "SDIM" : "softmax"} ResNet${card.model.depth} was trained on ${card.calibration.data} and gets ${percent(evaluation.accuracy)} of ${evaluation.count.toLocaleString("en")} test images right.`,
+  ];
+  if (first) {
+    sentences.push(
+      `When it may say “I don’t know” (thresholds at percentile ${first.percentile} of the training set), it refuses ${percent(first.rejectionRate)} of them and is right on ${percent(first.selectiveAccuracy)} of the rest.`,
+    );
+  }
+  for (const set of evaluation.ood) {
+    const row = set.rejection[0];
+    if (row) {
+      sentences.push(
+        `Of ${set.count.toLocaleString("en")} ${set.data} images, which are like nothing it was trained on, it refuses ${percent(row.decisionRejectionRate)}.`,
+      );
+    }
+  }
+  return `<p class="lead">${escape(sentences.join(" "))}</p>`;
+}
+
+export function mainTable({ evaluation }: RunReport): string {
+  const percentiles = evaluation.rejection.map(({ percentile }) => percentile);
+  const head = percentiles.map((percentile) => `<th scope="col">percentile ${percentile}</th>`).join("");
+  const rows = summaryRows(evaluation).map(({ what, values }) => {
+    const span = values.length === 1 && percentiles.length > 1 ? ` colspan="${percentiles.length}"` : "";
+    return `<tr><th scope="row">${escape(what)}</th>${values.map((value) => `<td${span}>${escape(value)}</td>`).join("")}</tr>`;
+  });
+  return `<table><caption>The decision rule refuses an image when the log-likelihood of its winning class is below that class’s threshold. The class-wise protocol of the paper’s Table 3 asks each class on its own and averages; it is not what a user meets.</caption>
+<thead><tr><th scope="col"></th>${head}</tr></thead><tbody>${rows.join("")}</tbody></table>`;
+}
+
+const charts = (drawn: readonly { readonly title: string; readonly svg: string }[]): string =>
+  `<div class="charts">${drawn.map(({ title, svg }) => `<figure><figcaption>${escape(title)}</figcaption>${svg}</figure>`).join("")}</div>`;
+
+export function training({ history }: RunReport): string {
+  return history.length === 0 ? "" : `<section><h2>Training</h2>${charts(lossCurves(history))}</section>`;
+}
+
+export function histograms(report: RunReport): string {
+  return report.scores.outOfDistribution
+    .map(
+      ({ data }, i) => `<section><h2>Log-likelihoods, ${escape(report.evaluation.data)} against ${escape(data)}</h2>
+<p><span class="key inside"></span> test images of the class <span class="key outside"></span> ${escape(data)} images <span class="key line"></span> thresholds at percentile ${report.thresholds.map(({ percentile }) => percentile).join(" and ")}. Long tails are gathered in the first bar (the paper’s Figure 2).</p>
+${charts(classHistograms(report, i))}</section>`,
+    )
+    .join("");
+}
+
+/** The verdict in words. */
+function verdict({ accepted, label, logLikelihood, threshold }: Example): string {
+  if (accepted) return `${label} – accepted`;
+  return `rejected: closest to ${label}; log-likelihood ${logLikelihood.toFixed(0)}, threshold ${threshold.toFixed(0)}`;
+}
+
+function card(example: Example): string {
+  const truth = example.trueLabel === null ? example.source : `${example.source}: ${example.trueLabel}`;
+  const wrong = example.trueLabel !== null && example.trueLabel !== example.label;
+  return `<li class="${example.accepted ? "accepted" : "rejected"}"><img src="${example.png}" alt="${escape(truth)}" width="72" height="72">
+<span class="verdict">${escape(verdict(example))}${wrong ? " <strong>wrong</strong>" : ""}</span><span class="truth">${escape(truth)}</span></li>`;
+}
+
+export function examples({ examples: groups }: RunReport): string {
+  const shown = groups.filter((group) => group.examples.length > 0);
+  const lists = shown.map((group) => `<h3>${escape(group.title)}</h3><ul class="examples">${group.examples.map(card).join("")}</ul>`);
+  return lists.length === 0 ? "" : `<section><h2>What it said</h2>${lists.join("")}</section>`;
+}
+
+const list = (entries: readonly (readonly [string, string])[]): string =>
+  `<dl>${entries.map(([name, value]) => `<dt>${escape(name)}</dt><dd>${escape(value)}</dd>`).join("")}</dl>`;
+
+const show = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
+
+export function details({ card: { model, calibration, training, parameters, prior, version }, environment }: RunReport): string {
+  const config = (training["config"] ?? {}) as Record<string, unknown>;
+  return `<section><h2>How it was made</h2><div class="columns">
+<div><h3>Network</h3>${list([...Object.entries(model).map(([name, value]) => [name, show(value)] as const), ["weights in training", parameters.toLocaleString("en")]])}</div>
+<div><h3>Training</h3>${list(Object.entries(config).map(([name, value]) => [name, show(value)] as const))}</div>
+<div><h3>Calibration and machine</h3>${list([
+    ["calibrated on", `${calibration.data} (${calibration.split}), correctly classified samples`],
+    ["percentile in force", String(calibration.percentile)],
+    ["prior", prior],
+    ["data fingerprint", calibration.fingerprint.slice(0, 16)],
+    ["file written by", `sdim ${version}`],
+    ...Object.entries(environment),
+  ])}</div></div></section>`;
+}

@@ -1,0 +1,42 @@
+import type { ModelCard, ThresholdSet } from "../../classify/card.ts";
+import type { HistoryRecord } from "../../train/checkpoint.ts";
+import type { Evaluation } from "../evaluation.ts";
+
+/** One picture of the report, with its verdict. */
+export interface Example {
+  /** Data URI of a PNG. */
+  readonly png: string;
+  readonly source: string;
+  /** Null where the true class is none of the model's. */
+  readonly trueLabel: string | null;
+  readonly label: string;
+  readonly accepted: boolean;
+  readonly logLikelihood: number;
+  readonly threshold: number;
+}
+
+export interface ExampleGroup {
+  readonly title: string;
+  readonly examples: readonly Example[];
+}
+
+/** Everything a report shows. */
+export interface RunReport {
+  readonly title: string;
+  /** ISO 8601 */
+  readonly createdAt: string;
+  readonly card: ModelCard;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly history: readonly HistoryRecord[];
+  readonly evaluation: Evaluation;
+  /** Those of the evaluation. */
+  readonly thresholds: readonly ThresholdSet[];
+  /** Class log-likelihoods for the histograms, by class. */
+  readonly scores: {
+    /** Of the test samples of that class. */
+    readonly inDistribution: readonly (readonly number[])[];
+    /** Of every out-of-distribution sample. */
+    readonly outOfDistribution: readonly { readonly data: string; readonly byClass: readonly (readonly number[])[] }[];
+  };
+  readonly examples: readonly ExampleGroup[];
+}
