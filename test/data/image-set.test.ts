@@ -1,0 +1,66 @@
+import { describe, expect, it } from "vitest";
+import { BatchOrder } from "../../src/data/batches.ts";
+import { gatherLabels, imageSet, subset, takeFirst } from "../../src/data/image-set.ts";
+
+const make = (pixels: readonly number[], labels: readonly number[]) =>
+  imageSet({
+    name: "toy",
+    split: "train",
+    height: 1,
+    width: 2,
+    channels: 1,
+    pixels: Uint8Array.from(pixels),
+    labels: Int32Array.from(labels),
+    classNames: ["a", "b"],
+  });
+
+describe("imageSet", () => {
+  it.each([
+    ["pixels that do not fit", () => make([1, 2, 3], [0, 1]), "toy (train): expected 4 pixel values for images [2, 1, 2, 1], got 3"],
+    ["a label that is no class", () => make([1, 2, 3, 4], [0, 2]), "toy (train): label 2 of image 1: expected 0 to 1"],
+    ["nothing", () => make([], []), "toy (train): no images"],
+  ])("refuses %s", (_what, build, message) => {
+    expect(build).toThrow(message);
+  });
+
+  it("has a fingerprint that changes with one pixel and with one label", () => {
+    const prints = [make([1, 2, 3, 4], [0, 1]), make([1, 2, 3, 5], [0, 1]), make([1, 2, 3, 4], [1, 1])].map(
+      ({ fingerprint }) => fingerprint,
+    );
+    expect(new Set(prints).size).toBe(3);
+    expect(make([1, 2, 3, 4], [0, 1]).fingerprint).toBe(prints[0]);
+  });
+
+  it("gives subsets in the order asked for", () => {
+    const picked = subset(make([1, 2, 3, 4, 5, 6], [0, 1, 1]), [2, 0]);
+    expect([[...picked.pixels], [...picked.labels]]).toEqual([
+      [5, 6, 1, 2],
+      [1, 0],
+    ]);
+    expect(takeFirst(picked, 1).count).toBe(1);
+    const labels = new BigInt64Array(2);
+    gatherLabels(picked, [1, 0], labels);
+    expect([...labels]).toEqual([0n, 1n]);
+  });
+});
+
+describe("BatchOrder", () => {
+  it("shows every sample at most once per epoch, in an order of its own each epoch", () => {
+    const order = new BatchOrder(103, 10, 5);
+    expect(order.stepsPerEpoch).toBe(10);
+    const epochs = [0, 1].map((epoch) => Array.from({ length: 10 }, (_, step) => [...order.batch(epoch * 10 + step)]).flat());
+    for (const seen of epochs) expect(new Set(seen).size).toBe(100);
+    expect(epochs[0]).not.toEqual(epochs[1]);
+  });
+
+  it("depends on seed and step alone", () => {
+    const walked = new BatchOrder(50, 8, 1);
+    for (let step = 0; step < 20; step++) walked.batch(step);
+    expect(new BatchOrder(50, 8, 1).batch(20)).toEqual(walked.batch(20));
+    expect(new BatchOrder(50, 8, 2).batch(20)).not.toEqual(walked.batch(20));
+  });
+
+  it("needs one batch of samples", () => {
+    expect(() => new BatchOrder(5, 8, 1)).toThrow("batchSize: expected at most the 5 training samples, got 8");
+  });
+});

@@ -1,0 +1,82 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import sharp from "sharp";
+import { afterAll, describe, expect, it } from "vitest";
+import { UserError } from "../../src/core/errors.ts";
+import { encodePng, readPicture } from "../../src/data/images.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "sdim-images-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** 3 wide, 2 high; left column red, the rest white. */
+const picture = () =>
+  sharp(Buffer.from([255, 0, 0, 255, 255, 255, 255, 255, 255, 255, 0, 0, 255, 255, 255, 255, 255, 255]), {
+    raw: { width: 3, height: 2, channels: 3 },
+  });
+
+describe("readPicture", () => {
+  it.each(["png", "webp", "gif", "tiff", "jpeg"] as const)("reads %s, in colour and grey", async (format) => {
+    const path = join(folder, `picture.${format}`);
+    await picture().toFormat(format, { lossless: true, quality: 100 }).toFile(path);
+    const colour = await readPicture(path, 3);
+    expect([colour.height, colour.width, colour.channels, colour.pixels.length]).toEqual([2, 3, 3, 18]);
+    const grey = await readPicture(path, 1);
+    expect(grey.pixels.length).toBe(6);
+    expect(grey.pixels[0]).toBeLessThan(grey.pixels[2]!);
+  });
+
+  it("turns an image upright by its EXIF rotation", async () => {
+    const bytes = await picture().withMetadata({ orientation: 6 }).png().toBuffer();
+    const { height, width } = await readPicture(bytes, 3);
+    expect([height, width]).toEqual([3, 2]);
+  });
+
+  it("shows what is transparent as black, and 16 bits as 8", async () => {
+    const clear = await sharp({ create: { width: 1, height: 1, channels: 4, background: { r: 200, g: 200, b: 200, alpha: 0 } } })
+      .png()
+      .toBuffer();
+    expect([...(await readPicture(clear, 1)).pixels]).toEqual([0]);
+    const deep = await sharp(Uint16Array.of(65535, 0), { raw: { width: 2, height: 1, channels: 1 } })
+      .toColourspace("grey16")
+      .png()
+      .toBuffer();
+    expect([...(await readPicture(deep, 1)).pixels]).toEqual([255, 0]);
+  });
+
+  it("gives a grey image's own values, as the shipped digit shows", async () => {
+    const digit = await readPicture("samples/images/digit.png", 1);
+    expect([digit.height, digit.width]).toEqual([28, 28]);
+    expect([...(await readPicture(await encodePng(digit), 1)).pixels]).toEqual([...digit.pixels]);
+  });
+
+  it.each([
+    ["a text file", () => Buffer.from("this is no image"), "cannot be read as an image"],
+    ["an empty file", () => Buffer.alloc(0), "cannot be read as an image"],
+    [
+      "a truncated PNG",
+      () =>
+        encodePng({ height: 64, width: 64, channels: 1, pixels: new Uint8Array(4096).map((_, i) => (i * 97) % 251) }).then((png) =>
+          png.subarray(0, 200),
+        ),
+      "cannot be read as an image",
+    ],
+  ])("refuses %s", async (_what, bytes, message) => {
+    const path = join(folder, "bad.png");
+    writeFileSync(path, await bytes());
+    await expect(readPicture(path, 1)).rejects.toThrow(UserError);
+    await expect(readPicture(path, 1)).rejects.toThrow(`${path}: ${message}`);
+  });
+
+  it("refuses a file that is not there", async () => {
+    await expect(readPicture(join(folder, "none.png"), 1)).rejects.toThrow("none.png: cannot be read as an image");
+  });
+
+  it("refuses a decompression bomb by its header", async () => {
+    const bomb = await sharp({ create: { width: 11_000, height: 10_000, channels: 3, background: "#000" } })
+      .png()
+      .toBuffer();
+    expect(bomb.length).toBeLessThan(2e6);
+    await expect(readPicture(bomb, 1, "bomb.png")).rejects.toThrow("bomb.png: cannot be read as an image");
+  });
+});

@@ -1,0 +1,143 @@
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { UserError } from "../../src/core/errors.ts";
+import { loadDataset } from "../../src/data/registry.ts";
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "sdim-data-"));
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true });
+  vi.unstubAllEnvs();
+});
+
+const counts = (labels: Int32Array): number[] => Array.from({ length: 10 }, (_, c) => labels.filter((label) => label === c).length);
+
+function writeIdx(path: string, shape: readonly number[], data: Uint8Array, pack = false): void {
+  const header = Buffer.alloc(4 + 4 * shape.length);
+  header.set([0, 0, 8, shape.length]);
+  shape.forEach((size, axis) => {
+    header.writeUInt32BE(size, 4 + 4 * axis);
+  });
+  const bytes = Buffer.concat([header, data]);
+  writeFileSync(pack ? `${path}.gz` : path, pack ? gzipSync(bytes) : bytes);
+}
+
+describe("mnist", () => {
+  it("is the published test split", () => {
+    const set = loadDataset("mnist", "test");
+    expect([set.count, set.height, set.width, set.channels]).toEqual([10_000, 28, 28, 1]);
+    expect([...set.labels.subarray(0, 5)]).toEqual([7, 2, 1, 0, 4]);
+    expect(counts(set.labels)).toEqual([980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]);
+  });
+
+  it("is the published training split", () => {
+    expect(loadDataset("mnist", "train").count).toBe(60_000);
+  });
+});
+
+describe("the garments that come with the package", () => {
+  it("are the first 1,000 of the test split", () => {
+    const set = loadDataset("fashion-mnist-sample", "test");
+    expect([set.count, set.height, set.width]).toEqual([1000, 28, 28]);
+    expect([...set.labels.subarray(0, 5)]).toEqual([9, 2, 1, 1, 6]);
+    expect(set.classNames[9]).toBe("Ankle boot");
+  });
+
+  it("have no training split", () => {
+    expect(() => loadDataset("fashion-mnist-sample", "train")).toThrow("fashion-mnist-sample has no train split, only test");
+  });
+});
+
+const debian = existsSync("/usr/share/datasets/fashion-mnist");
+describe.runIf(debian)("fashion-mnist (skipped without Debian's dataset-fashion-mnist)", () => {
+  it("is complete, and the sample is its beginning", () => {
+    const [whole, sample] = [loadDataset("fashion-mnist", "test"), loadDataset("fashion-mnist-sample", "test")];
+    expect(whole.count).toBe(10_000);
+    expect(Buffer.compare(whole.pixels.subarray(0, sample.pixels.length), sample.pixels)).toBe(0);
+  });
+});
+
+describe("where a data set is looked for", () => {
+  const copySample = (to: string) => {
+    mkdirSync(to, { recursive: true });
+    for (const file of ["t10k-first1000-images-idx3-ubyte.gz", "t10k-first1000-labels-idx1-ubyte.gz"])
+      copyFileSync(join("samples/fashion-mnist-1000", file), join(to, file));
+  };
+  const damage = (to: string) => {
+    const path = join(to, "t10k-first1000-labels-idx1-ubyte.gz");
+    rmSync(path);
+    writeIdx(path.replace(".gz", ""), [1000], Buffer.alloc(1000));
+  };
+
+  it.each([
+    ["--data-dir/<name>", () => join(folder, "fashion-mnist-sample"), () => ({ dataDir: folder })],
+    ["--data-dir itself", () => folder, () => ({ dataDir: folder })],
+    ["$SDIM_DATA_DIR/<name>", () => join(folder, "fashion-mnist-sample"), () => void vi.stubEnv("SDIM_DATA_DIR", folder)],
+    ["~/.cache/sdim/<name>", () => join(folder, ".cache/sdim/fashion-mnist-sample"), () => void vi.stubEnv("HOME", folder)],
+  ])("%s comes before the package's own place", (_what, place, prepare) => {
+    copySample(place());
+    const options = prepare() ?? {};
+    expect(loadDataset("fashion-mnist-sample", "test", options).count).toBe(1000);
+    // That it was read from there shows when it is not the published file.
+    damage(place());
+    expect(() => loadDataset("fashion-mnist-sample", "test", options)).toThrow(
+      /t10k-first1000-labels-idx1-ubyte: not the published file: expected SHA-256 \w{64}, got \w{64}/,
+    );
+  });
+
+  it("what is nowhere gets the places and how to get it", () => {
+    vi.stubEnv("HOME", folder);
+    const attempt = () => loadDataset("fashion-mnist", "train", { dataDir: join(folder, "none") });
+    if (debian) return expect(attempt().count).toBe(60_000);
+    expect(attempt).toThrow(/were not found in\n.*none.*\n[^]*apt-get install dataset-fashion-mnist/);
+  });
+
+  it("an unknown name gets the nearest match", () => {
+    expect(() => loadDataset("mnits", "test")).toThrow('unknown data set (and no such folder) "mnits": did you mean "mnist"?');
+  });
+});
+
+describe("a folder with the four IDX files", () => {
+  const write = (labels: readonly number[], pack: boolean) => {
+    writeIdx(join(folder, "t10k-images-idx3-ubyte"), [3, 2, 2], Buffer.from(Array.from({ length: 12 }, (_, i) => i)), pack);
+    writeIdx(join(folder, "t10k-labels-idx1-ubyte"), [labels.length], Buffer.from(labels), pack);
+  };
+
+  it.each([false, true])("is read as it is, gzipped: %s", (pack) => {
+    write([0, 2, 1], pack);
+    const set = loadDataset(folder, "test");
+    expect({ ...set, pixels: [...set.pixels], labels: [...set.labels] }).toMatchObject({
+      count: 3,
+      height: 2,
+      width: 2,
+      channels: 1,
+      pixels: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+      labels: [0, 2, 1],
+      classNames: ["0", "1", "2"],
+    });
+  });
+
+  it("with labels that are not as many as images is refused", () => {
+    write([0, 1], false);
+    expect(() => loadDataset(folder, "test")).toThrow(
+      /labels: expected 3 values for images \[3, 2, 2\], got 2 \(.*t10k-labels-idx1-ubyte\)/,
+    );
+  });
+
+  it("without the files is refused", () => {
+    expect(() => loadDataset(folder, "train")).toThrow("expected train-images-idx3-ubyte or train-images-idx3-ubyte.gz in this folder");
+    expect(() => loadDataset(folder, "train")).toThrow(UserError);
+  });
+
+  it("with a truncated file gets that said", () => {
+    write([0, 1, 2], false);
+    const path = join(folder, "t10k-images-idx3-ubyte");
+    writeFileSync(path, readFileSync(path).subarray(0, 20));
+    expect(() => loadDataset(folder, "test")).toThrow("t10k-images-idx3-ubyte is truncated: expected 12 bytes for [3, 2, 2], got 4");
+  });
+});
