@@ -1,5 +1,4 @@
-import type { Command } from "commander";
-import { Option } from "commander";
+import { type Command, Option } from "commander";
 import { encodeModelFile, readModelFile } from "../../classify/model-file.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import { loadDataset, type Split } from "../../data/registry.ts";

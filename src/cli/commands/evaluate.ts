@@ -1,5 +1,4 @@
-import type { Command } from "commander";
-import { Option } from "commander";
+import { type Command, Option } from "commander";
 import { Classifier } from "../../classify/classifier.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import { type LoadOptions, loadDataset, type Split } from "../../data/registry.ts";

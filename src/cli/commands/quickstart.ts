@@ -3,7 +3,6 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { Classifier } from "../../classify/classifier.ts";
-import { encodeModelFile, withCard } from "../../classify/model-file.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import { packageVersion } from "../../core/version.ts";
 import { loadDataset } from "../../data/registry.ts";
@@ -15,7 +14,7 @@ import { defaultThreads, runtimeVersion } from "../../runtime/session.ts";
 import { checkpointPath, loadCheckpoint, sameConfig } from "../../train/checkpoint.ts";
 import { resolveConfig, type TrainConfig } from "../../train/config.ts";
 import { duration, note, ProgressLine, printLine } from "../output.ts";
-import { trainWithProgress } from "./train.ts";
+import { recordMeasured, trainWithProgress } from "./train.ts";
 
 export function addQuickstart(program: Command): void {
   program
@@ -54,9 +53,7 @@ async function runQuickstart(out: string): Promise<void> {
   });
   line.end();
   await classifier.release();
-  const measured = { ...model.card.measured, testAccuracy: evaluation.accuracy, testRejectionRate: evaluation.rejection[0]!.rejectionRate };
-  const finished = withCard(model, { ...model.card, measured });
-  writeFileAtomic(modelPath, encodeModelFile(finished));
+  const finished = recordMeasured(model, modelPath, evaluation);
   writeFileAtomic(join(out, "evaluation.json"), `${JSON.stringify(evaluation, null, 2)}\n`);
   const report = await assembleReport({
     title: "SDIM on MNIST",

@@ -1,12 +1,12 @@
 import type { Command } from "commander";
 import { Classifier } from "../../classify/classifier.ts";
-import { encodeModelFile, withCard } from "../../classify/model-file.ts";
+import { encodeModelFile, type ModelFile, withCard } from "../../classify/model-file.ts";
 import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
-import type { ImageSet } from "../../data/image-set.ts";
-import { takeFirst } from "../../data/image-set.ts";
+import { type ImageSet, takeFirst } from "../../data/image-set.ts";
 import { type LoadOptions, loadDataset } from "../../data/registry.ts";
 import { evaluate } from "../../evaluate/evaluate.ts";
+import type { Evaluation } from "../../evaluate/evaluation.ts";
 import type { Provider } from "../../runtime/session.ts";
 import { loadCheckpoint } from "../../train/checkpoint.ts";
 import { type PresetName, resolveConfig, type TrainConfig } from "../../train/config.ts";
@@ -141,7 +141,14 @@ async function measure({ model, modelPath }: TrainResult, test: ImageSet): Promi
   const classifier = await Classifier.load(model);
   const { evaluation } = await evaluate(classifier, test, { percentiles: [model.card.calibration.percentile] });
   await classifier.release();
-  const measured = { ...model.card.measured, testAccuracy: evaluation.accuracy, testRejectionRate: evaluation.rejection[0]!.rejectionRate };
-  writeFileAtomic(modelPath, encodeModelFile(withCard(model, { ...model.card, measured })));
+  recordMeasured(model, modelPath, evaluation);
   return evaluation.accuracy;
+}
+
+/** Writes what was measured on the test split into the model file. */
+export function recordMeasured(model: ModelFile, path: string, { accuracy, rejection }: Evaluation): ModelFile {
+  const measured = { ...model.card.measured, testAccuracy: accuracy, testRejectionRate: rejection[0]!.rejectionRate };
+  const finished = withCard(model, { ...model.card, measured });
+  writeFileAtomic(path, encodeModelFile(finished));
+  return finished;
 }

@@ -1,0 +1,199 @@
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { sdim, start, writeIdxSplit } from "../support/cli.ts";
+import { temporaryFolder, testDigits, trainingDigits } from "../support/digits.ts";
+
+const folder = temporaryFolder();
+const data = join(folder, "digits");
+const run = join(folder, "run");
+const model = join(run, "model.onnx");
+const tiny = ["--widths", "16,16,32,32", "--image-size", "16", "--dimension", "8", "--batch-size", "32", "--learning-rate", "0.005"];
+
+beforeAll(async () => {
+  writeIdxSplit(data, "train", trainingDigits());
+  writeIdxSplit(data, "t10k", testDigits());
+  const trained = await sdim("train", "--data", data, "--out", run, "--epochs", "6", ...tiny, "--seed", "3", "--json");
+  expect(trained.stderr).toContain("training on 300 images");
+  expect(trained.code).toBe(0);
+  expect(JSON.parse(trained.stdout)).toMatchObject({
+    model,
+    data: { count: 300 },
+    config: { epochs: 6, seed: 3, widths: [16, 16, 32, 32] },
+  });
+});
+
+const json = async (...args: readonly string[]): Promise<Record<string, unknown>> => {
+  const { code, stdout, stderr } = await sdim(...args, "--json");
+  expect(stderr).not.toContain("sdim:");
+  expect(code).toBe(0);
+  return JSON.parse(stdout) as Record<string, unknown>;
+};
+
+describe("good paths", () => {
+  it("evaluate --json", async () => {
+    const result = await json("evaluate", model, "--data", data, "--ood", "fashion-mnist-sample", "--percentile", "1,2");
+    expect(result).toMatchObject({ model, data, count: 200, ood: [{ data: "fashion-mnist-sample", count: 1000 }] });
+    expect(result["accuracy"]).toBeGreaterThan(0.8);
+    const [ood] = result["ood"] as {
+      auroc: number;
+      fprAt95InPositive: number;
+      rejection: { percentile: number; decisionRejectionRate: number; perClassRejectionRate: number }[];
+    }[];
+    expect(ood!.auroc).toBeGreaterThan(0);
+    expect(ood!.auroc).toBeLessThan(1);
+    expect(ood!.rejection.map(({ percentile }) => percentile)).toEqual([1, 2]);
+    expect((result["rejection"] as { rejectionRate: number }[])[1]!.rejectionRate).toBeGreaterThanOrEqual(
+      (result["rejection"] as { rejectionRate: number }[])[0]!.rejectionRate,
+    );
+  });
+
+  it("evaluate, for a person", async () => {
+    const { stdout, code } = await sdim("evaluate", model, "--data", data);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/thresholds at percentile +1 +2\n-+\naccuracy on 200 .* images +\d+\.\d+%/);
+  });
+
+  it("predict --json", async () => {
+    const predictions = (await json("predict", model, "samples/images/digit.png", "samples/images/shirt.png")) as unknown as Record<
+      string,
+      unknown
+    >[];
+    expect(predictions.map(({ file }) => file)).toEqual(["samples/images/digit.png", "samples/images/shirt.png"]);
+    for (const { label, accepted, logLikelihood, threshold, classLogLikelihoods } of predictions) {
+      expect(["0", "1", "2"]).toContain(label);
+      expect(accepted).toBe((logLikelihood as number) >= (threshold as number));
+      expect(Math.max(...(classLogLikelihoods as number[]))).toBe(logLikelihood);
+    }
+  });
+
+  it("inspect --json", async () => {
+    const result = await json("inspect", model);
+    expect(result).toMatchObject({ classNames: ["0", "1", "2"], inputs: ["images"], calibration: { percentile: 1, correctOnly: true } });
+    expect(result["thresholds"]).toHaveLength(3);
+    expect(result["parameters"]).toBeGreaterThan(10_000);
+    expect((result["measured"] as Record<string, number>)["testAccuracy"]).toBeGreaterThan(0.8);
+  });
+
+  it("calibrate, to another percentile and back", async () => {
+    const copy = join(folder, "copy.onnx");
+    copyFileSync(model, copy);
+    const at = async () => (await json("inspect", copy))["thresholds"] as number[];
+    const before = await at();
+    expect(await json("calibrate", copy, "--data", data, "--percentile", "20,3")).toMatchObject({ percentile: 20, correctOnly: true });
+    (await at()).forEach((threshold, c) => {
+      expect(threshold).toBeGreaterThan(before[c]!);
+    });
+    expect((await json("evaluate", copy, "--data", data, "--percentile", "3"))["count"]).toBe(200);
+    await json("calibrate", copy, "--data", data, "--percentile", "1");
+    expect(await at()).toEqual(before);
+  });
+
+  it("doctor --json", async () => {
+    const checks = (await json("doctor")) as unknown as { what: string; state: string }[];
+    expect(checks.find(({ what }) => what === "CPU provider")!.state).toBe("ok");
+    expect(checks.find(({ what }) => what === "data set mnist")!.state).toBe("ok");
+  });
+
+  it("--help of every command shows an example or teaches the next step", async () => {
+    const { stdout, code } = await sdim("--help");
+    expect(code).toBe(0);
+    expect(stdout).toContain("sdim train --data mnist --out runs/a --epochs 5");
+    for (const command of ["train", "calibrate", "evaluate", "predict", "inspect"])
+      expect((await sdim(command, "--help")).stdout).toContain("$ sdim");
+  });
+});
+
+describe("stopping and going on", () => {
+  const args = (out: string) => ["train", "--data", data, "--out", out, "--epochs", "40", ...tiny, "--checkpoint-every", "3"];
+  const untilCheckpoint = async (out: string) => {
+    while (!existsSync(join(out, "checkpoint.safetensors"))) await new Promise((resolve) => setTimeout(resolve, 30));
+  };
+  const step = (out: string): number => {
+    const lines = readFileSync(join(out, "checkpoint.safetensors")).toString("latin1");
+    return Number(/\\"step\\":(\d+),\\"history/.exec(lines)![1]);
+  };
+
+  it("Ctrl-C leaves a checkpoint, --resume goes on, and a second one is refused other options", async () => {
+    const out = join(folder, "interrupted");
+    const { child, finished } = start(args(out));
+    await untilCheckpoint(out);
+    child.kill("SIGINT");
+    const { code, stderr } = await finished;
+    expect(code).toBe(130);
+    expect(stderr).toMatch(/stopped after \d+ of 360 steps; go on with: sdim train --out .* --resume/);
+    const refused = await sdim("train", "--out", out, "--resume", "--epochs", "41");
+    expect([refused.code, refused.stderr]).toEqual([
+      2,
+      expect.stringContaining("--resume goes on with the run's own config; leave out epochs"),
+    ]);
+    const before = step(out);
+    const again = start(["train", "--out", out, "--resume", "--checkpoint-every", "3"]);
+    while (step(out) <= before) await new Promise((resolve) => setTimeout(resolve, 30));
+    again.child.kill("SIGTERM");
+    expect((await again.finished).code).toBe(130);
+  });
+
+  it("kill -9 loses at most the steps since the last checkpoint", async () => {
+    const out = join(folder, "killed");
+    const { child, finished } = start(args(out));
+    await untilCheckpoint(out);
+    child.kill("SIGKILL");
+    expect((await finished).signal).toBe("SIGKILL");
+    const at = step(out);
+    expect(at % 3).toBe(0);
+    const again = start(["train", "--out", out, "--resume", "--checkpoint-every", "3"]);
+    while (step(out) <= at) await new Promise((resolve) => setTimeout(resolve, 30));
+    again.child.kill("SIGINT");
+    expect((await again.finished).code).toBe(130);
+  });
+});
+
+describe("mistakes exit with 2 and say what to do", () => {
+  it.each([
+    ["no such command", ["trian"], "unknown command 'trian'"],
+    ["an option that is not there", ["train", "--data", "mnist", "--out", "x", "--epocs", "3"], "Did you mean --epochs?"],
+    ["an unknown data set", ["train", "--data", "mnits", "--out", join(folder, "new")], 'did you mean "mnist"?'],
+    ["an unknown preset", ["train", "--data", "mnist", "--out", "x", "--preset", "fast"], "Allowed choices are quick, standard, paper"],
+    ["a value out of range", ["train", "--data", "mnist", "--out", join(folder, "new"), "--epochs", "-3"], "epochs"],
+    ["a value of another kind", ["train", "--data", "mnist", "--out", join(folder, "new"), "--critic", "dots"], "critic"],
+    ["a folder that is taken", ["train", "--data", data, "--out", run, ...tiny], "exists and is not empty"],
+    ["no data", ["train", "--out", join(folder, "new")], "--data: name a data set or a folder to train on"],
+    [
+      "a config file that is not there",
+      ["train", "--data", "mnist", "--out", join(folder, "new"), "--config", "none.json"],
+      "--config none.json: ENOENT",
+    ],
+    ["a model that is not there", ["inspect", join(folder, "none.onnx")], "cannot read the model"],
+    ["a model that is not one", ["predict", "package.json", "samples/images/digit.png"], "package.json"],
+    [
+      "an image that is not one",
+      ["predict", model, "samples/images/digit.png", "package.json"],
+      "package.json: cannot be read as an image",
+    ],
+    [
+      "a percentile without thresholds",
+      ["evaluate", model, "--data", data, "--percentile", "33"],
+      "percentile 33: the model file has thresholds at 0.5, 1, 2, 5, 10. Add it with: sdim calibrate",
+    ],
+    ["data of other classes", ["evaluate", model, "--data", "mnist"], "the model knows the classes 0, 1, 2; mnist has 0, 1, 2, 3"],
+    ["nonsense for numbers", ["evaluate", model, "--data", data, "--percentile", "1,x"], 'expected numbers with commas between, got "1,x"'],
+  ])("%s", async (_what, args, message) => {
+    const { code, stdout, stderr } = await sdim(...args);
+    expect(stderr).toContain(message);
+    expect([code, stdout]).toEqual([2, ""]);
+  });
+
+  it("an unknown key in a config file gets the nearest match", async () => {
+    const config = join(folder, "config.json");
+    writeFileSync(config, '{"learnRate": 0.1}');
+    const { code, stderr } = await sdim("train", "--data", data, "--out", join(folder, "new"), "--config", config);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('unknown config key "learnRate": did you mean "learningRate"?')]);
+    expect(existsSync(join(folder, "new"))).toBe(false);
+  });
+
+  it("a place that cannot be written", async () => {
+    const { code, stderr } = await sdim("evaluate", model, "--data", data, "--out", "package.json/evaluation.json");
+    expect([code, stderr]).toEqual([2, expect.stringContaining("cannot write package.json/evaluation.json")]);
+  });
+});

@@ -1,0 +1,46 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { ImageSet } from "../../src/data/image-set.ts";
+
+export interface Finished {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Starts the command line from the sources, as a process of its own. */
+export function start(args: readonly string[]): {
+  readonly child: ChildProcess;
+  readonly finished: Promise<Finished>;
+  readonly stderr: () => string;
+} {
+  const child = spawn(process.execPath, ["--import", "tsx", "src/cli/main.ts", ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  let [stdout, stderr] = ["", ""];
+  child.stdout.on("data", (chunk: Buffer) => {
+    stdout += chunk.toString();
+  });
+  child.stderr.on("data", (chunk: Buffer) => {
+    stderr += chunk.toString();
+  });
+  const finished = new Promise<Finished>((resolve) => child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr })));
+  return { child, finished, stderr: () => stderr };
+}
+
+export const sdim = (...args: readonly string[]): Promise<Finished> => start(args).finished;
+
+/** Writes a split as the two IDX files of MNIST's naming. */
+export function writeIdxSplit(folder: string, prefix: "train" | "t10k", { count, height, width, pixels, labels }: ImageSet): void {
+  mkdirSync(folder, { recursive: true });
+  const write = (name: string, shape: readonly number[], data: Uint8Array) => {
+    const header = Buffer.alloc(4 + 4 * shape.length);
+    header.set([0, 0, 8, shape.length]);
+    shape.forEach((size, axis) => {
+      header.writeUInt32BE(size, 4 + 4 * axis);
+    });
+    writeFileSync(join(folder, `${prefix}-${name}-ubyte`), Buffer.concat([header, data]));
+  };
+  write("images-idx3", [count, height, width], pixels);
+  write("labels-idx1", [count], Uint8Array.from(labels));
+}
