@@ -94,7 +94,7 @@ describe("where a data set is looked for", () => {
     vi.stubEnv("HOME", folder);
     const attempt = () => loadDataset("fashion-mnist", "train", { dataDir: join(folder, "none") });
     if (debian) return expect(attempt().count).toBe(60_000);
-    expect(attempt).toThrow(/were not found in\n.*none.*\n[^]*apt-get install dataset-fashion-mnist/);
+    expect(attempt).toThrow(/were not found in\n.*none.*\n(?:.|\n)*apt-get install dataset-fashion-mnist/);
   });
 
   it("an unknown name gets the nearest match", () => {

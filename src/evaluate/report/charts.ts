@@ -29,10 +29,10 @@ const partTitles: Readonly<Record<string, string>> = {
 /** One small chart per loss part and one of the training accuracy, against epochs. */
 export function lossCurves(history: readonly HistoryRecord[]): { readonly title: string; readonly svg: string }[] {
   const names = ["loss", ...Object.keys(history[0]?.parts ?? {}), "trainAccuracy"];
-  const valueOf = (record: HistoryRecord, name: string): number =>
+  const metricOf = (record: HistoryRecord, name: string): number =>
     name === "loss" ? record.loss : name === "trainAccuracy" ? record.trainAccuracy : record.parts[name]!;
   return names.map((name) => {
-    const points = history.map((record) => ({ epoch: record.epoch, value: valueOf(record, name) }));
+    const points = history.map((record) => ({ epoch: record.epoch, value: metricOf(record, name) }));
     const title = partTitles[name] ?? name;
     const isLoss = name === "loss" || name === "margin";
     const logarithmic = isLoss && points.every(({ value }) => value > 0);

@@ -1,4 +1,4 @@
-import { details, escape, examples, histograms, mainTable, summary, training } from "./sections.ts";
+import { details, escapeHtml, examples, histograms, mainTable, summary, training } from "./sections.ts";
 import type { RunReport } from "./types.ts";
 
 /** Blue and orange of Okabe and Ito's palette, which colour-blind readers tell apart. */
@@ -40,9 +40,9 @@ dd { margin: 0; overflow-wrap: anywhere; }
 export function renderReport(report: RunReport): string {
   return `<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${escape(report.title)}</title><style>${style}</style></head>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${escapeHtml(report.title)}</title><style>${style}</style></head>
 <body>
-<header><h1>${escape(report.title)}</h1><p class="date"><time datetime="${escape(report.createdAt)}">${escape(report.createdAt.slice(0, 16).replace("T", " "))} UTC</time></p></header>
+<header><h1>${escapeHtml(report.title)}</h1><p class="date"><time datetime="${escapeHtml(report.createdAt)}">${escapeHtml(report.createdAt.slice(0, 16).replace("T", " "))} UTC</time></p></header>
 <main>${summary(report)}${mainTable(report)}${training(report)}${histograms(report)}${examples(report)}${details(report)}</main>
 </body>
 </html>

@@ -3,7 +3,7 @@ import { classHistograms, lossCurves } from "./charts.ts";
 import type { Example, RunReport } from "./types.ts";
 
 /** Text as it may stand between tags or in a quoted attribute. */
-export const escape = (text: string): string =>
+export const escapeHtml = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;").replaceAll("'", "&#39;");
 
 /** The headline numbers in words. */
@@ -25,7 +25,7 @@ export function summary({ evaluation, card }: RunReport): string {
       );
     }
   }
-  return `<p class="lead">${escape(sentences.join(" "))}</p>`;
+  return `<p class="lead">${escapeHtml(sentences.join(" "))}</p>`;
 }
 
 export function mainTable({ evaluation }: RunReport): string {
@@ -33,14 +33,14 @@ export function mainTable({ evaluation }: RunReport): string {
   const head = percentiles.map((percentile) => `<th scope="col">percentile ${percentile}</th>`).join("");
   const rows = summaryRows(evaluation).map(({ what, values }) => {
     const span = values.length === 1 && percentiles.length > 1 ? ` colspan="${percentiles.length}"` : "";
-    return `<tr><th scope="row">${escape(what)}</th>${values.map((value) => `<td${span}>${escape(value)}</td>`).join("")}</tr>`;
+    return `<tr><th scope="row">${escapeHtml(what)}</th>${values.map((value) => `<td${span}>${escapeHtml(value)}</td>`).join("")}</tr>`;
   });
   return `<table><caption>The decision rule refuses an image when the log-likelihood of its winning class is below that class’s threshold. The class-wise protocol of the paper’s Table 3 asks each class on its own and averages; it is not what a user meets.</caption>
 <thead><tr><th scope="col"></th>${head}</tr></thead><tbody>${rows.join("")}</tbody></table>`;
 }
 
 const charts = (drawn: readonly { readonly title: string; readonly svg: string }[]): string =>
-  `<div class="charts">${drawn.map(({ title, svg }) => `<figure><figcaption>${escape(title)}</figcaption>${svg}</figure>`).join("")}</div>`;
+  `<div class="charts">${drawn.map(({ title, svg }) => `<figure><figcaption>${escapeHtml(title)}</figcaption>${svg}</figure>`).join("")}</div>`;
 
 export function training({ history }: RunReport): string {
   return history.length === 0 ? "" : `<section><h2>Training</h2>${charts(lossCurves(history))}</section>`;
@@ -49,8 +49,8 @@ export function training({ history }: RunReport): string {
 export function histograms(report: RunReport): string {
   return report.scores.outOfDistribution
     .map(
-      ({ data }, i) => `<section><h2>Log-likelihoods, ${escape(report.evaluation.data)} against ${escape(data)}</h2>
-<p><span class="key inside"></span> test images of the class <span class="key outside"></span> ${escape(data)} images <span class="key line"></span> thresholds at percentile ${report.thresholds.map(({ percentile }) => percentile).join(" and ")}. Long tails are gathered in the first bar (the paper’s Figure 2).</p>
+      ({ data }, i) => `<section><h2>Log-likelihoods, ${escapeHtml(report.evaluation.data)} against ${escapeHtml(data)}</h2>
+<p><span class="key inside"></span> test images of the class <span class="key outside"></span> ${escapeHtml(data)} images <span class="key line"></span> thresholds at percentile ${report.thresholds.map(({ percentile }) => percentile).join(" and ")}. Long tails are gathered in the first bar (the paper’s Figure 2).</p>
 ${charts(classHistograms(report, i))}</section>`,
     )
     .join("");
@@ -65,18 +65,18 @@ function verdict({ accepted, label, logLikelihood, threshold }: Example): string
 function card(example: Example): string {
   const truth = example.trueLabel === null ? example.source : `${example.source}: ${example.trueLabel}`;
   const wrong = example.trueLabel !== null && example.trueLabel !== example.label;
-  return `<li class="${example.accepted ? "accepted" : "rejected"}"><img src="${example.png}" alt="${escape(truth)}" width="72" height="72">
-<span class="verdict">${escape(verdict(example))}${wrong ? " <strong>wrong</strong>" : ""}</span><span class="truth">${escape(truth)}</span></li>`;
+  return `<li class="${example.accepted ? "accepted" : "rejected"}"><img src="${example.png}" alt="${escapeHtml(truth)}" width="72" height="72">
+<span class="verdict">${escapeHtml(verdict(example))}${wrong ? " <strong>wrong</strong>" : ""}</span><span class="truth">${escapeHtml(truth)}</span></li>`;
 }
 
 export function examples({ examples: groups }: RunReport): string {
   const shown = groups.filter((group) => group.examples.length > 0);
-  const lists = shown.map((group) => `<h3>${escape(group.title)}</h3><ul class="examples">${group.examples.map(card).join("")}</ul>`);
+  const lists = shown.map((group) => `<h3>${escapeHtml(group.title)}</h3><ul class="examples">${group.examples.map(card).join("")}</ul>`);
   return lists.length === 0 ? "" : `<section><h2>What it said</h2>${lists.join("")}</section>`;
 }
 
 const list = (entries: readonly (readonly [string, string])[]): string =>
-  `<dl>${entries.map(([name, value]) => `<dt>${escape(name)}</dt><dd>${escape(value)}</dd>`).join("")}</dl>`;
+  `<dl>${entries.map(([name, value]) => `<dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}</dd>`).join("")}</dl>`;
 
 const show = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
 

@@ -1,0 +1,23 @@
+// The library: train, calibrate, classify, evaluate. Everything exported here is documented where it is defined.
+
+export type { ModelCard, ThresholdSet } from "./classify/card.ts";
+export {
+  type Classification,
+  Classifier,
+  type ClassifierOptions,
+  type ClassifyOptions,
+  type ImageBatch,
+} from "./classify/classifier.ts";
+export { type InputGradient, InputGradients } from "./classify/input-gradients.ts";
+export { decodeModelFile, encodeModelFile, type ModelFile, readModelFile } from "./classify/model-file.ts";
+export { InternalError, Interrupted, UserError } from "./core/errors.ts";
+export { type ImageSet, type ImageSetParts, imageSet, subset, takeFirst } from "./data/image-set.ts";
+export { encodePng, type Picture, readPicture } from "./data/images.ts";
+export { type DatasetName, datasetNames, type LoadOptions, loadDataset, type Split } from "./data/registry.ts";
+export { type EvaluateOptions, type EvaluationRun, evaluate } from "./evaluate/evaluate.ts";
+export type { Evaluation, OodEvaluation, OodRejectionRow, RejectionRow } from "./evaluate/evaluation.ts";
+export { renderTable } from "./evaluate/summary.ts";
+export { type CalibratedModel, type CalibrateOptions, calibrateModel as calibrate } from "./reject/calibrate.ts";
+export type { Provider } from "./runtime/session.ts";
+export { type PresetName, resolveConfig, type TrainConfig } from "./train/config.ts";
+export { type TrainOptions, type TrainProgress, type TrainResult, train } from "./train/train.ts";
