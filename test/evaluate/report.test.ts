@@ -101,7 +101,7 @@ const report: RunReport = {
       title: "Rejected",
       examples: [
         {
-          png: "data:image/png;base64,AAAA",
+          png: 'data:image/png;base64,AAAA" onload="alert(1)',
           source: "garments: Shirt",
           trueLabel: null,
           label: "one",
@@ -113,6 +113,12 @@ const report: RunReport = {
     },
   ],
 };
+
+function chartOf(html: string, label: string) {
+  const found = [...parseHTML(html).document.querySelectorAll("svg")].find((svg) => svg.getAttribute("aria-label")!.startsWith(label));
+  if (!found) throw new Error(`no chart labelled "${label}..."`);
+  return found;
+}
 
 describe("renderReport", () => {
   const html = renderReport(report);
@@ -150,6 +156,31 @@ describe("renderReport", () => {
     expect(labels).toHaveLength(5 + 2);
     expect(labels[0]).toBe("Total loss against epochs, from 10.0 to 3.33");
     expect(labels[5]).toMatch(/^Class one: log-likelihoods of its test images, median \d+, and of garments, median -\d+; threshold 80$/);
+  });
+
+  it("draws both distributions from the same baseline, also where they overlap", () => {
+    const overlapping = {
+      ...report,
+      scores: { inDistribution: [[90, 100], [100]], outOfDistribution: [{ data: "garments", byClass: [[90, 91], [0]] }] },
+    };
+    const panel = chartOf(renderReport(overlapping), "Class one:");
+    const bars = [...panel.querySelectorAll("rect")].map((bar) => ["x", "y", "height"].map((name) => Number(bar.getAttribute(name))));
+    expect(new Set(bars.map(([x]) => x)).size).toBeLessThan(bars.length);
+    for (const [, y, height] of bars) expect(y! + height!).toBeCloseTo(bars[0]![1]! + bars[0]![2]!, 6);
+  });
+
+  it("draws a class of which the data has no images", () => {
+    const panel = chartOf(
+      renderReport({ ...report, scores: { ...report.scores, inDistribution: [[], wave(50, 110)] } }),
+      "Class one: log-likelihoods of its test images, none in the data, and of garments, median -",
+    );
+    expect(panel.querySelectorAll('[fill="var(--outside)"]').length).toBeGreaterThan(0);
+  });
+
+  it("does not speak of a rest where nothing is accepted", () => {
+    const rejection = [{ percentile: 1, rejectionRate: 1, selectiveAccuracy: null }];
+    const { document } = parseHTML(renderReport({ ...report, evaluation: { ...report.evaluation, rejection } }));
+    expect(document.querySelector(".lead")!.textContent).toContain("it refuses 100.00% of them. Of 1,000");
   });
 
   it("shows each example with its verdict, and no empty group", () => {

@@ -51,12 +51,16 @@ export function lossCurves(history: readonly HistoryRecord[]): { readonly title:
   });
 }
 
+/** Of at least one value. */
 const quantile = (sorted: readonly number[], fraction: number): number =>
   sorted[Math.min(sorted.length - 1, Math.floor(fraction * sorted.length))]!;
 
+const median = (sorted: readonly number[]): string =>
+  sorted.length === 0 ? "none in the data" : `median ${quantile(sorted, 0.5).toFixed(0)}`;
+
 /**
  * The paper's Figure 2: per class, how log p(z|c) is distributed over test images of class c and over out-of-distribution images, with the
- * thresholds. Values below the range are drawn in its first bar.
+ * thresholds. Values outside the range are drawn in its first and last bars.
  */
 export function classHistograms(
   { scores, thresholds, card }: RunReport,
@@ -67,8 +71,10 @@ export function classHistograms(
     const own = [...scores.inDistribution[c]!].sort((a, b) => a - b);
     const other = [...out.byClass[c]!].sort((a, b) => a - b);
     const lines = thresholds.map((set) => ({ value: set.values[c]!, percentile: set.percentile }));
-    const high = Math.max(own.at(-1) ?? 0, quantile(other, 0.999), ...lines.map(({ value }) => value));
-    const spread = high - Math.min(quantile(own, 0.05), ...lines.map(({ value }) => value));
+    // The range follows the class's own images; where the data has none, the others.
+    const body = own.length > 0 ? own : other;
+    const high = Math.max(body.at(-1)!, quantile(other, 0.999), ...lines.map(({ value }) => value));
+    const spread = high - Math.min(quantile(body, 0.05), ...lines.map(({ value }) => value));
     const low = Math.max(Math.min(own[0] ?? high, other[0] ?? high), high - 6 * spread);
     const bins = 48;
     const bars = [
@@ -83,7 +89,8 @@ export function classHistograms(
         x: { domain: [low, high], label: `log p(z|${name}), nats`, ticks: 5 },
         y: { label: "share", tickFormat: "%", ticks: 3, grid: true },
         marks: [
-          Plot.rectY(bars, { x1: "from", x2: "to", y: "share", fill: "fill", fillOpacity: 0.55, insetLeft: 0.5, insetRight: 0.5 }),
+          // y1 and y2, because a lone y would stack one distribution on the other.
+          Plot.rectY(bars, { x1: "from", x2: "to", y1: 0, y2: "share", fill: "fill", fillOpacity: 0.55, insetLeft: 0.5, insetRight: 0.5 }),
           Plot.ruleX(lines, { x: "value", stroke: "currentColor", strokeDasharray: "3 2" }),
           Plot.text(lines.slice(0, 1), {
             x: "value",
@@ -94,7 +101,7 @@ export function classHistograms(
           }),
         ],
       },
-      `Class ${name}: log-likelihoods of its test images, median ${quantile(own, 0.5)?.toFixed(0)}, and of ${out.data}, median ${quantile(other, 0.5)?.toFixed(0)}; threshold ${lines[0]?.value.toFixed(0)}`,
+      `Class ${name}: log-likelihoods of its test images, ${median(own)}, and of ${out.data}, ${median(other)}; threshold ${lines[0]?.value.toFixed(0)}`,
     );
     return { title: name, svg };
   });

@@ -13,8 +13,9 @@ export function summary({ evaluation, card }: RunReport): string {
     `This ${card.model.head === "sdim" ? "SDIM" : "softmax"} ResNet${card.model.depth} was trained on ${card.calibration.data} and gets ${percent(evaluation.accuracy)} of ${evaluation.count.toLocaleString("en")} test images right.`,
   ];
   if (first) {
+    const rest = first.selectiveAccuracy === null ? "" : ` and is right on ${percent(first.selectiveAccuracy)} of the rest`;
     sentences.push(
-      `When it may say “I don’t know” (thresholds at percentile ${first.percentile} of the training set), it refuses ${percent(first.rejectionRate)} of them and is right on ${percent(first.selectiveAccuracy)} of the rest.`,
+      `When it may say “I don’t know” (thresholds at percentile ${first.percentile} of the training set), it refuses ${percent(first.rejectionRate)} of them${rest}.`,
     );
   }
   for (const set of evaluation.ood) {
@@ -36,7 +37,7 @@ export function mainTable({ evaluation }: RunReport): string {
     return `<tr><th scope="row">${escapeHtml(what)}</th>${values.map((value) => `<td${span}>${escapeHtml(value)}</td>`).join("")}</tr>`;
   });
   return `<table><caption>The decision rule refuses an image when the log-likelihood of its winning class is below that class’s threshold. The class-wise protocol of the paper’s Table 3 asks each class on its own and averages; it is not what a user meets.</caption>
-<thead><tr><th scope="col"></th>${head}</tr></thead><tbody>${rows.join("")}</tbody></table>`;
+<thead><tr><td></td>${head}</tr></thead><tbody>${rows.join("")}</tbody></table>`;
 }
 
 const charts = (drawn: readonly { readonly title: string; readonly svg: string }[]): string =>
@@ -50,7 +51,7 @@ export function histograms(report: RunReport): string {
   return report.scores.outOfDistribution
     .map(
       ({ data }, i) => `<section><h2>Log-likelihoods, ${escapeHtml(report.evaluation.data)} against ${escapeHtml(data)}</h2>
-<p><span class="key inside"></span> test images of the class <span class="key outside"></span> ${escapeHtml(data)} images <span class="key line"></span> thresholds at percentile ${report.thresholds.map(({ percentile }) => percentile).join(" and ")}. Long tails are gathered in the first bar (the paper’s Figure 2).</p>
+<p><span class="key inside"></span> test images of the class <span class="key outside"></span> ${escapeHtml(data)} images <span class="key line"></span> thresholds at percentile ${report.thresholds.map(({ percentile }) => percentile).join(" and ")}. Long tails are gathered in the first and last bars (the paper’s Figure 2).</p>
 ${charts(classHistograms(report, i))}</section>`,
     )
     .join("");
@@ -65,7 +66,7 @@ function verdict({ accepted, label, logLikelihood, threshold }: Example): string
 function card(example: Example): string {
   const truth = example.trueLabel === null ? example.source : `${example.source}: ${example.trueLabel}`;
   const wrong = example.trueLabel !== null && example.trueLabel !== example.label;
-  return `<li class="${example.accepted ? "accepted" : "rejected"}"><img src="${example.png}" alt="${escapeHtml(truth)}" width="72" height="72">
+  return `<li class="${example.accepted ? "accepted" : "rejected"}"><img src="${escapeHtml(example.png)}" alt="${escapeHtml(truth)}" width="72" height="72">
 <span class="verdict">${escapeHtml(verdict(example))}${wrong ? " <strong>wrong</strong>" : ""}</span><span class="truth">${escapeHtml(truth)}</span></li>`;
 }
 
