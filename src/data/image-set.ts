@@ -26,6 +26,7 @@ export function imageSet(parts: ImageSetParts): ImageSet {
   const count = labels.length;
   const where = `${name} (${split})`;
   if (count === 0) throw new UserError(`${where}: no images`);
+  if (height * width * channels === 0) throw new UserError(`${where}: images [${count}, ${height}, ${width}, ${channels}] have no pixels`);
   const expected = count * height * width * channels;
   if (pixels.length !== expected) {
     throw new UserError(
@@ -39,8 +40,10 @@ export function imageSet(parts: ImageSetParts): ImageSet {
   return { ...parts, count, fingerprint: hash.digest("hex") };
 }
 
-/** The images at `indices`, in that order. */
+/** The images at `indices`, in that order. Errors: UserError for an index that is none of the set's. */
 export function subset(set: ImageSet, indices: ArrayLike<number>): ImageSet {
+  const wrong = Array.from(indices).find((index) => !Number.isInteger(index) || index < 0 || index >= set.count);
+  if (wrong !== undefined) throw new UserError(`${set.name} (${set.split}): image ${wrong}: expected 0 to ${set.count - 1}`);
   const perImage = set.height * set.width * set.channels;
   const pixels = new Uint8Array(indices.length * perImage);
   gatherImages(set, indices, pixels);

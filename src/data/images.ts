@@ -9,6 +9,10 @@ export interface Picture {
   readonly pixels: Uint8Array;
 }
 
+/** What is read, and said to be. sharp would take more (SVG, AVIF, ...), depending on how it was built. */
+const formats: readonly string[] = ["png", "jpeg", "webp", "gif", "tiff"];
+const accepted = "expected PNG, JPEG, WebP, GIF or TIFF";
+
 /** 100 megapixels: more is refused before it is unpacked. */
 const mostPixels = 100e6;
 
@@ -22,7 +26,10 @@ export async function readPicture(
   name = typeof source === "string" ? source : "image",
 ): Promise<Picture> {
   try {
-    const upright = sharp(source, { limitInputPixels: mostPixels, failOn: "error" }).rotate().flatten({ background: "#000" });
+    const image = sharp(source, { limitInputPixels: mostPixels, failOn: "error" });
+    const { format } = await image.metadata();
+    if (!formats.includes(format)) throw new UserError(`${name}: ${accepted}, got ${format}`);
+    const upright = image.rotate().flatten({ background: "#000" });
     const { data, info } = await (channels === 1 ? upright.toColourspace("b-w") : upright.toColourspace("srgb"))
       .raw()
       .toBuffer({ resolveWithObject: true });
@@ -30,7 +37,7 @@ export async function readPicture(
     return { height: info.height, width: info.width, channels, pixels: new Uint8Array(data) };
   } catch (error) {
     if (error instanceof UserError) throw error;
-    throw new UserError(`${name}: cannot be read as an image: expected PNG, JPEG, WebP, GIF or TIFF (${messageOf(error)})`, {
+    throw new UserError(`${name}: cannot be read as an image: ${accepted} (${messageOf(error)})`, {
       cause: error,
     });
   }

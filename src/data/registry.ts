@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf, UserError } from "../core/errors.ts";
 import { oneOf } from "../core/names.ts";
-import { gunzipIfNeeded, parseIdx } from "./idx.ts";
+import { type IdxTensor, parseIdx } from "./idx.ts";
 import { type ImageSet, imageSet } from "./image-set.ts";
 
 export type Split = "train" | "test";
@@ -106,7 +106,7 @@ export function loadDataset(spec: string, split: Split, options: LoadOptions = {
   return load(folder, name, split, files, set.classNames, set.sha256);
 }
 
-const isFolder = (path: string): boolean => !(path in published) && existsSync(path) && statSync(path).isDirectory();
+const isFolder = (path: string): boolean => !Object.hasOwn(published, path) && existsSync(path) && statSync(path).isDirectory();
 
 function find(name: string, { images, labels }: IdxFiles, set: Published, { dataDir }: LoadOptions): string {
   const environment = process.env["SDIM_DATA_DIR"];
@@ -130,7 +130,14 @@ function loadFolder(folder: string, split: Split): ImageSet {
   for (const file of [files.images, files.labels]) {
     if (pathOf(folder, file) === undefined) throw new UserError(`${folder}: expected ${file} or ${file}.gz in this folder`);
   }
-  return load(folder, folder, split, files);
+  return load(folder, folder, split, files, classesOfFolder(folder));
+}
+
+/** Numbered classes, as many as the labels of both splits ask for: a class that happens to be missing in one of them is still a class. */
+function classesOfFolder(folder: string): string[] {
+  const paths = Object.values(idxNames).map(({ labels }) => pathOf(folder, labels));
+  const largest = paths.map((path) => (path === undefined ? 0 : readIdx(path, 1).data.reduce((a, b) => Math.max(a, b), 0)));
+  return Array.from({ length: Math.max(1, ...largest) + 1 }, (_, i) => String(i));
 }
 
 function load(
@@ -138,16 +145,15 @@ function load(
   name: string,
   split: Split,
   { images, labels }: IdxFiles,
-  classNames?: readonly string[],
+  classNames: readonly string[],
   sha256: Readonly<Record<string, string>> = {},
 ): ImageSet {
   const read = (file: string, rank: number) => {
     const path = pathOf(folder, file)!;
-    const bytes = gunzipIfNeeded(readFile(path), path);
     const expected = sha256[file];
     // A file that is cut short or of another kind gets that said, not a checksum.
-    const tensor = parseIdx(bytes, rank, path);
-    if (expected !== undefined) requireDigest(bytes, expected, path);
+    const tensor = readIdx(path, rank);
+    if (expected !== undefined) requireDigest(tensor.content, expected, path);
     return { ...tensor, path };
   };
   const pictures = read(images, 3);
@@ -158,7 +164,6 @@ function load(
       `labels: expected ${count} values for images [${pictures.shape.join(", ")}], got ${answers.shape[0]} (${answers.path})`,
     );
   }
-  const known = classNames ?? Array.from({ length: answers.data.reduce((a, b) => Math.max(a, b), 1) + 1 }, (_, i) => String(i));
   return imageSet({
     name,
     split,
@@ -167,9 +172,11 @@ function load(
     channels: 1,
     pixels: pictures.data,
     labels: Int32Array.from(answers.data),
-    classNames: known,
+    classNames,
   });
 }
+
+const readIdx = (path: string, rank: number): IdxTensor => parseIdx(readFile(path), rank, path);
 
 function readFile(path: string): Uint8Array {
   try {

@@ -18,6 +18,11 @@ describe("imageSet", () => {
   it.each([
     ["pixels that do not fit", () => make([1, 2, 3], [0, 1]), "toy (train): expected 4 pixel values for images [2, 1, 2, 1], got 3"],
     ["a label that is no class", () => make([1, 2, 3, 4], [0, 2]), "toy (train): label 2 of image 1: expected 0 to 1"],
+    [
+      "images without pixels",
+      () => imageSet({ ...make([1, 2], [0]), height: 0, pixels: new Uint8Array() }),
+      "toy (train): images [1, 0, 2, 1] have no pixels",
+    ],
     ["nothing", () => make([], []), "toy (train): no images"],
   ])("refuses %s", (_what, build, message) => {
     expect(build).toThrow(message);
@@ -41,6 +46,12 @@ describe("imageSet", () => {
     const labels = new BigInt64Array(2);
     gatherLabels(picked, [1, 0], labels);
     expect([...labels]).toEqual([0n, 1n]);
+  });
+});
+
+describe("subset", () => {
+  it.each([2, -1, 0.5, Number.NaN])("refuses image %s of two", (index) => {
+    expect(() => subset(make([1, 2, 3, 4], [0, 1]), [0, index])).toThrow(`toy (train): image ${index}: expected 0 to 1`);
   });
 });
 

@@ -5,6 +5,7 @@ import sharp from "sharp";
 import { afterAll, describe, expect, it } from "vitest";
 import { UserError } from "../../src/core/errors.ts";
 import { encodePng, readPicture } from "../../src/data/images.ts";
+import { loadDataset } from "../../src/data/registry.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sdim-images-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -44,9 +45,12 @@ describe("readPicture", () => {
     expect([...(await readPicture(deep, 1)).pixels]).toEqual([255, 0]);
   });
 
-  it("gives a grey image's own values, as the shipped digit shows", async () => {
+  it("gives a grey image's own values, in colour three times each, as the shipped digit shows", async () => {
     const digit = await readPicture("samples/images/digit.png", 1);
     expect([digit.height, digit.width]).toEqual([28, 28]);
+    expect([...digit.pixels]).toEqual([...loadDataset("mnist", "test").pixels.subarray(0, 28 * 28)]);
+    const colour = await readPicture("samples/images/digit.png", 3);
+    expect([...colour.pixels]).toEqual([...digit.pixels].flatMap((value) => [value, value, value]));
     expect([...(await readPicture(await encodePng(digit), 1)).pixels]).toEqual([...digit.pixels]);
   });
 
@@ -66,6 +70,20 @@ describe("readPicture", () => {
     writeFileSync(path, await bytes());
     await expect(readPicture(path, 1)).rejects.toThrow(UserError);
     await expect(readPicture(path, 1)).rejects.toThrow(`${path}: ${message}`);
+  });
+
+  it("shipped shirt is the first of the garments that are shipped too", async () => {
+    const garments = loadDataset("fashion-mnist-sample", "test");
+    const start = garments.labels.indexOf(garments.classNames.indexOf("Shirt")) * 28 * 28;
+    const shirt = await readPicture("samples/images/shirt.png", 1);
+    expect([...shirt.pixels]).toEqual([...garments.pixels.subarray(start, start + 28 * 28)]);
+  });
+
+  it("refuses an image of a format that is not promised", async () => {
+    const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="2" height="1"><rect width="2" height="1"/></svg>');
+    await expect(readPicture(svg, 3, "drawing.svg")).rejects.toThrow("drawing.svg: expected PNG, JPEG, WebP, GIF or TIFF, got svg");
+    const avif = await picture().avif().toBuffer();
+    await expect(readPicture(avif, 3, "new.avif")).rejects.toThrow("new.avif: expected PNG, JPEG, WebP, GIF or TIFF, got heif");
   });
 
   it("refuses a file that is not there", async () => {
