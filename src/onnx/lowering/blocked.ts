@@ -54,27 +54,35 @@ function affine(to: Lowering, x: Value, scale: string, shift: string | undefined
   return convolve(to, { image: to.blocked(x), weight, attributes, ...(shift === undefined ? {} : { bias: shift }) }, tail);
 }
 
-/** A weight [K, C, R, S] as [K/b, C/b, R S, b of C, b of K]; with fewer channels than a block as [K/b, C, R S, b of K]. */
+/**
+ * A weight [K, C, R, S] as [K/b, C/b, R S, b of C, b of K]; with fewer channels than a block as [K/b, C, R S, b of K]. A reorder, which runs
+ * on all threads, brings the filters innermost; the transpose after it moves whole blocks.
+ */
 function blockedWeight(to: Lowering, weight: Value): string {
   const { block } = to.target;
   const [filters, channels, rows, columns] = staticShape(weight.type.shape, "weight") as [number, number, number, number];
-  const group = Math.min(channels, block);
+  const [taps, shape] = [rows * columns, [filters, channels, rows, columns]];
   return to.once(`blocked weight ${weight.id}`, () => {
-    const split = to.reshape(to.plain(weight), [filters / block, block, channels / group, group, rows * columns]);
-    const perm = channels < block ? [0, 2, 3, 4, 1] : [0, 2, 4, 3, 1];
-    return to.reshape(to.emitter.node("Transpose", [split], { perm: ints(perm) }), [filters, channels, rows, columns]);
+    const flat = to.reshape(to.plain(weight), [1, filters, channels * taps, 1]);
+    const filtersInnermost = to.emitter.node("ReorderInput", [flat], {}, nchwc);
+    if (channels < block) return to.reshape(filtersInnermost, shape);
+    const split = to.reshape(filtersInnermost, [(filters / block) * (channels / block), block, taps, block]);
+    return to.reshape(to.emitter.node("Transpose", [split], { perm: ints([0, 2, 1, 3]) }), shape);
   });
 }
 
-/** The weight that carries gradients back: filters and channels swapped, rows and columns reversed. */
+/** The weight that carries gradients back, filters and channels swapped, rows and columns reversed: [C/b, K/b, R S, b of K, b of C]. */
 function adjointWeight(to: Lowering, weight: Value): string {
   const { block } = to.target;
   const [filters, channels, rows, columns] = staticShape(weight.type.shape, "weight") as [number, number, number, number];
+  const taps = rows * columns;
   return to.once(`adjoint weight ${weight.id}`, () => {
-    const split = to.reshape(blockedWeight(to, weight), [filters / block, channels / block, rows * columns, block, block]);
-    const swapped = to.emitter.node("Transpose", [split], { perm: ints([1, 0, 2, 4, 3]) });
-    const reversed = to.emitter.indices(Array.from({ length: rows * columns }, (_, i) => rows * columns - 1 - i));
-    const turned = rows * columns === 1 ? swapped : to.emitter.node("Gather", [swapped, reversed], { axis: int(2) });
+    const flat = to.reshape(to.plain(weight), [filters, channels, taps, 1]);
+    const channelsInnermost = to.emitter.node("ReorderInput", [flat], {}, nchwc);
+    const split = to.reshape(channelsInnermost, [filters / block, block, channels / block, taps, block]);
+    const swapped = to.emitter.node("Transpose", [split], { perm: ints([2, 0, 3, 1, 4]) });
+    const reversed = to.emitter.indices(Array.from({ length: taps }, (_, i) => taps - 1 - i));
+    const turned = taps === 1 ? swapped : to.emitter.node("Gather", [swapped, reversed], { axis: int(2) });
     return to.reshape(turned, [channels, filters, rows, columns]);
   });
 }

@@ -110,7 +110,15 @@ export function weightGradientByConvolution(op: Op, to: Lowering, value: Value):
     { kernel_shape: ints([outHeight, outWidth]), dilations: ints([op.stride, op.stride * group]) },
     "com.microsoft.nchwc",
   );
-  // [groups, K / block, r s, c, k] -> [K / block, k, groups, c, r s]
-  const split = to.reshape(product, [groups, filters / block, op.size * op.size, group, block]);
-  return to.reshape(emitter.node("Transpose", [split], { perm: ints([1, 4, 0, 3, 2]) }), [filters, channels, op.size, op.size]);
+  // [groups, K / block, r s, c, k] -> [K / block, groups, c, r s, k], which is the blocked layout of K filters by C * r s pixels.
+  const taps = op.size * op.size;
+  const split = to.reshape(product, [groups, filters / block, taps, group, block]);
+  const filtersOutermost = emitter.node("Transpose", [split], { perm: ints([1, 0, 3, 2, 4]) });
+  const flat = to.reshape(filtersOutermost, [1, filters, channels * taps, 1]);
+  return to.reshape(emitter.node("ReorderOutput", [flat], { channels: int(filters) }, "com.microsoft.nchwc"), [
+    filters,
+    channels,
+    op.size,
+    op.size,
+  ]);
 }
