@@ -61,7 +61,7 @@ export class Classifier {
   }
 
   /** Errors: UserError when the images have another number of channels than the model, or no pixels. */
-  async classify(images: ImageBatch, { batchSize = 32, onProgress }: ClassifyOptions = {}): Promise<Classification> {
+  async classify(images: ImageBatch, { batchSize = 64, onProgress }: ClassifyOptions = {}): Promise<Classification> {
     const { count, height, width, channels, pixels } = images;
     const { classes } = this.card.model;
     if (channels !== this.card.model.channels) {
