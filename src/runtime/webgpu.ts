@@ -17,6 +17,12 @@ export async function probeWebGpu(): Promise<{ readonly works: true } | { readon
     const sums = y!.data as Float32Array;
     return sums[0] === 2 && sums[1] === 3 ? { works: true } : { works: false, reason: `1 + 1 and 2 + 1 gave ${sums.join(" and ")}` };
   } catch (error) {
-    return { works: false, reason: messageOf(error).split("\n")[0]! };
+    // ONNX Runtime puts source file, line and condition before what it has to say.
+    return {
+      works: false,
+      reason: messageOf(error)
+        .split("\n")[0]!
+        .replace(/^.* was false\. /, ""),
+    };
   }
 }
