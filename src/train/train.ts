@@ -2,51 +2,33 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ModelCard } from "../classify/card.ts";
 import { encodeModelFile, type ModelFile, makeModelFile } from "../classify/model-file.ts";
-import { Interrupted, UserError } from "../core/errors.ts";
+import { UserError } from "../core/errors.ts";
 import { writeFileAtomic } from "../core/files.ts";
 import { packageVersion } from "../core/version.ts";
 import { BatchOrder } from "../data/batches.ts";
-import { gatherImages, gatherLabels, type ImageSet } from "../data/image-set.ts";
+import type { ImageSet } from "../data/image-set.ts";
 import { countWeights } from "../nn/network.ts";
 import { lower } from "../onnx/lower.ts";
-import { learningRateAt } from "../optim/schedule.ts";
 import { calibrateModel } from "../reject/calibrate.ts";
 import { FeedbackSession, nextName, type StateTensor } from "../runtime/feedback.ts";
 import { targetFor } from "../runtime/layout.ts";
-import { type Provider, type Tensor, tensor } from "../runtime/session.ts";
-import { type Checkpoint, type HistoryRecord, loadCheckpoint, sameConfig, saveCheckpoint, type TrainingPosition } from "./checkpoint.ts";
-import { lossConfigOf, modelConfigOf, type TrainConfig } from "./config.ts";
+import type { Provider } from "../runtime/session.ts";
+import { type Checkpoint, type HistoryRecord, loadCheckpoint, sameConfig } from "./checkpoint.ts";
+import { lossConfigOf, modelConfigOf } from "./config.ts";
 import { initialState } from "./initialise.ts";
+import { type LoopOptions, runSteps } from "./loop.ts";
 import { buildTrainingStep, type TrainingStep } from "./step.ts";
 
-export interface TrainProgress {
-  readonly step: number;
-  readonly steps: number;
-  readonly epoch: number;
-  readonly epochs: number;
-  readonly loss: number;
-  readonly parts: Readonly<Record<string, number>>;
-  readonly trainAccuracy: number;
-  readonly learningRate: number;
-  readonly imagesPerSecond: number;
-  readonly secondsLeft: number;
-}
+export type { TrainProgress } from "./loop.ts";
 
-export interface TrainOptions {
-  readonly config: TrainConfig;
-  readonly data: ImageSet;
-  /** Folder for config.json, metrics.jsonl, checkpoint.safetensors and model.onnx. */
-  readonly out: string;
+/** `out` gets config.json and model.onnx too. */
+export interface TrainOptions extends LoopOptions {
   /** Go on from the folder's checkpoint. */
   readonly resume?: boolean;
   /** Train into a folder that holds something already. */
   readonly force?: boolean;
   readonly provider?: Provider;
   readonly threads?: number;
-  /** Aborting it saves a checkpoint and throws Interrupted. */
-  readonly signal?: AbortSignal;
-  readonly checkpointEverySteps?: number;
-  readonly onProgress?: (progress: TrainProgress) => void;
   /** While the training set is scored for the thresholds. */
   readonly onCalibrate?: (done: number, total: number) => void;
 }
@@ -58,9 +40,6 @@ export interface TrainResult {
   /** Over all sessions, calibration included. */
   readonly elapsedSeconds: number;
 }
-
-/** Steps between two history records. */
-const recordEvery = 20;
 
 /** Percentiles a model file carries thresholds for, beside the one in force. */
 export const storedPercentiles = [0.5, 1, 2, 5, 10] as const;
@@ -132,130 +111,6 @@ async function startSession(step: TrainingStep, state: ReadonlyMap<string, State
   const outputs = { ...step.metrics, ...Object.fromEntries([...step.next].map(([name, value]) => [nextName(name), value])) };
   const model = lower(outputs, { target: await targetFor(provider) });
   return FeedbackSession.create(model, state, { provider, ...(options.threads === undefined ? {} : { threads: options.threads }) });
-}
-
-/** Runs from `position` to the last step, saving a checkpoint now and then. */
-async function runSteps(
-  session: FeedbackSession,
-  order: BatchOrder,
-  position: TrainingPosition,
-  options: TrainOptions,
-): Promise<Checkpoint> {
-  const { config, data, out, signal, onProgress, checkpointEverySteps = 200 } = options;
-  const steps = Math.max(1, Math.round(config.epochs * order.stepsPerEpoch));
-  const feeds = new BatchFeeds(data, config.batchSize);
-  const startedAt = performance.now();
-  const elapsed = () => position.elapsedSeconds + (performance.now() - startedAt) / 1000;
-  const history = [...position.history];
-  let pending = { steps: position.pending.steps, sums: { ...position.pending.sums } };
-  const stateAt = async (step: number): Promise<Checkpoint> => ({
-    position: { ...position, step, history, pending, elapsedSeconds: elapsed() },
-    state: await session.state(),
-  });
-  const speed = new Speed(config.batchSize);
-  let step = position.step;
-  for (; step < steps; step++) {
-    if (signal?.aborted) {
-      saveCheckpoint(out, await stateAt(step));
-      throw new Interrupted(`stopped after ${step} of ${steps} steps; go on with: sdim train --out ${out} --resume`);
-    }
-    const learningRate = learningRateAt(config.schedule, config.learningRate, step, steps);
-    const metrics = await session.step(feeds.of(order.batch(step), learningRate));
-    requireFinite(metrics, step, out);
-    speed.tick();
-    for (const [name, value] of Object.entries(metrics)) pending.sums[name] = (pending.sums[name] ?? 0) + value;
-    pending.steps++;
-    if (pending.steps === recordEvery || step + 1 === steps) {
-      const { loss, trainAccuracy, ...parts } = Object.fromEntries(
-        Object.entries(pending.sums).map(([name, sum]) => [name, sum / pending.steps]),
-      ) as Record<string, number> & { loss: number; trainAccuracy: number };
-      history.push({
-        step: step + 1,
-        epoch: (step + 1) / order.stepsPerEpoch,
-        loss,
-        parts,
-        trainAccuracy,
-        learningRate,
-        imagesPerSecond: speed.imagesPerSecond,
-      });
-      pending = { steps: 0, sums: {} };
-    }
-    if (onProgress) {
-      const { loss, trainAccuracy, ...parts } = metrics as Record<string, number> & { loss: number; trainAccuracy: number };
-      onProgress({
-        step: step + 1,
-        steps,
-        epoch: (step + 1) / order.stepsPerEpoch,
-        epochs: config.epochs,
-        loss,
-        parts,
-        trainAccuracy,
-        learningRate,
-        imagesPerSecond: speed.imagesPerSecond,
-        secondsLeft: ((steps - step - 1) * config.batchSize) / speed.imagesPerSecond,
-      });
-    }
-    if ((step + 1) % checkpointEverySteps === 0 && step + 1 < steps) saveCheckpoint(out, await stateAt(step + 1));
-    // Lets signals and timers be served: a step keeps the thread busy.
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  const done = await stateAt(steps);
-  saveCheckpoint(out, done);
-  return done;
-}
-
-function requireFinite(metrics: Readonly<Record<string, number>>, step: number, out: string): void {
-  const wrong = Object.entries(metrics).filter(([, value]) => !Number.isFinite(value));
-  if (wrong.length === 0) return;
-  const parts = wrong.map(([name, value]) => `${name} = ${value}`).join(", ");
-  throw new UserError(
-    `training stopped at step ${step + 1}: ${parts}. The last good checkpoint stays in ${out}. Try a lower --learning-rate or a --log-sigma-floor.`,
-  );
-}
-
-/** The inputs of a step, in buffers that are used again. */
-class BatchFeeds {
-  private readonly data: ImageSet;
-  private readonly images: Uint8Array;
-  private readonly labels: BigInt64Array;
-  private readonly shape: readonly number[];
-
-  constructor(data: ImageSet, batchSize: number) {
-    this.data = data;
-    this.shape = [batchSize, data.height, data.width, data.channels];
-    this.images = new Uint8Array(this.shape.reduce((a, b) => a * b, 1));
-    this.labels = new BigInt64Array(batchSize);
-  }
-
-  of(indices: Int32Array, learningRate: number): Record<string, Tensor> {
-    gatherImages(this.data, indices, this.images);
-    gatherLabels(this.data, indices, this.labels);
-    return {
-      images: tensor("uint8", this.images, this.shape),
-      labels: tensor("int64", this.labels, [indices.length]),
-      learningRate: tensor("float32", Float32Array.of(learningRate), []),
-    };
-  }
-}
-
-/** Images per second over the last steps. */
-class Speed {
-  private readonly batchSize: number;
-  private readonly times: number[] = [performance.now()];
-
-  constructor(batchSize: number) {
-    this.batchSize = batchSize;
-  }
-
-  tick(): void {
-    this.times.push(performance.now());
-    if (this.times.length > recordEvery + 1) this.times.shift();
-  }
-
-  get imagesPerSecond(): number {
-    const milliseconds = this.times.at(-1)! - this.times[0]!;
-    return milliseconds === 0 ? 0 : ((this.times.length - 1) * this.batchSize * 1000) / milliseconds;
-  }
 }
 
 /** Exports, calibrates on the training set, and writes the model file. */
