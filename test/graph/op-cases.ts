@@ -28,6 +28,7 @@ const conv = (batch: number, channels: number, filters: number, size: number, ke
 const convolutions: OpCase[] = [
   conv(16, 16, 32, 6, 3, 1),
   conv(16, 32, 16, 6, 3, 2),
+  conv(16, 16, 32, 8, 5, 2),
   conv(16, 1, 16, 8, 3, 1),
   conv(16, 3, 16, 5, 3, 1),
   conv(16, 32, 32, 4, 1, 1),

@@ -3,6 +3,7 @@ import type { Op, OpKind, OpOf } from "../../graph/ops.ts";
 import { sameShape, sizeOf, staticDim, staticShape } from "../../graph/types.ts";
 import { int, ints, string } from "../emitter.ts";
 import type { Lowering } from "./context.ts";
+import { canSplitIntoPhases, inputGradientByPhases } from "./input-gradient.ts";
 import { plainRules, stepNode } from "./plain.ts";
 import { canConvolveForWeights, weightGradientByConvolution } from "./weight-gradient.ts";
 
@@ -71,20 +72,26 @@ function blockedWeight(to: Lowering, weight: Value): string {
   });
 }
 
-/** The weight that carries gradients back, filters and channels swapped, rows and columns reversed: [C/b, K/b, R S, b of K, b of C]. */
-function adjointWeight(to: Lowering, weight: Value): string {
+/** A weight with filters and channels swapped: [C/b, K/b, R S, b of K, b of C]. */
+function swappedWeight(to: Lowering, weight: Value): string {
   const { block } = to.target;
   const [filters, channels, rows, columns] = staticShape(weight.type.shape, "weight") as [number, number, number, number];
-  const taps = rows * columns;
-  return to.once(`adjoint weight ${weight.id}`, () => {
-    const flat = to.reshape(to.plain(weight), [filters, channels, taps, 1]);
+  return to.once(`swapped weight ${weight.id}`, () => {
+    const flat = to.reshape(to.plain(weight), [filters, channels, rows * columns, 1]);
     const channelsInnermost = to.emitter.node("ReorderInput", [flat], {}, nchwc);
-    const split = to.reshape(channelsInnermost, [filters / block, block, channels / block, taps, block]);
-    const swapped = to.emitter.node("Transpose", [split], { perm: ints([2, 0, 3, 1, 4]) });
-    const reversed = to.emitter.indices(Array.from({ length: taps }, (_, i) => taps - 1 - i));
-    const turned = taps === 1 ? swapped : to.emitter.node("Gather", [swapped, reversed], { axis: int(2) });
-    return to.reshape(turned, [channels, filters, rows, columns]);
+    const split = to.reshape(channelsInnermost, [filters / block, block, channels / block, rows * columns, block]);
+    return to.emitter.node("Transpose", [split], { perm: ints([2, 0, 3, 1, 4]) });
   });
+}
+
+/** The weight that carries gradients back at stride 1: swapped, rows and columns reversed. */
+function adjointWeight(to: Lowering, weight: Value): string {
+  const [filters, channels, rows, columns] = staticShape(weight.type.shape, "weight") as [number, number, number, number];
+  const taps = rows * columns;
+  const reversed = to.emitter.indices(Array.from({ length: taps }, (_, i) => taps - 1 - i));
+  const swapped = swappedWeight(to, weight);
+  const turned = taps === 1 ? swapped : to.emitter.node("Gather", [swapped, reversed], { axis: int(2) });
+  return to.reshape(turned, [channels, filters, rows, columns]);
 }
 
 const isZero = ({ op, inputs }: Value): boolean =>
@@ -142,6 +149,8 @@ function elementwise(value: Value, to: Lowering, emit: (inputs: string[]) => str
 const inWholeBlocks = (to: Lowering, ...amounts: readonly number[]): boolean => amounts.every((amount) => to.fillsBlocks(amount));
 
 const others: { [K in OpKind]?: BlockedRule<K> } = {
+  conv2dInputGradient: (op, value, to) =>
+    canSplitIntoPhases(op, value, to) ? inputGradientByPhases(op, value, to, swappedWeight(to, value.inputs[1]!)) : undefined,
   unary: (op, value, to) => elementwise(value, to, (inputs) => plainRules.unary(op, inputs, to, value)),
   binary: (op, value, to) => elementwise(value, to, (inputs) => plainRules.binary(op, inputs, to, value)),
   reluGradient: (_op, value, to) => elementwise(value, to, ([dy, y]) => to.emitter.node("Mul", [dy!, stepNode(to, y!)])),
