@@ -193,7 +193,7 @@ describe("input gradients", () => {
     const scores = outputs["class_log_likelihoods"]!;
     const input = net.graph.values.find(({ name }) => name === "x")!;
     const objective = sum(mul(scores, net.graph.values.find(({ name }) => name === "class_weights")!));
-    expectGradientsMatchDifferences(objective, [input], [outputs["input_gradient"]!], feeds);
+    expectGradientsMatchDifferences(objective, [input], [outputs["input_gradient"]!], feeds, 1e-5, 1e-8);
 
     const gradients = await InputGradients.load(path, batch);
     const got = await gradients.run(x, weights);

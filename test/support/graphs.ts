@@ -78,7 +78,7 @@ export async function expectSameAsReference(
 
 /**
  * Directional finite difference in float64: the loss along a random direction of all `wrt` at once against sum of gradient * direction,
- * by a central difference of step 1e-5.
+ * by a central difference. A deep network wants a smaller `step`, so that no ReLU changes sides within it.
  */
 export function expectGradientsMatchDifferences(
   loss: Value,
@@ -86,10 +86,10 @@ export function expectGradientsMatchDifferences(
   slopes: readonly Value[],
   feeds: Feeds,
   tolerance = 1e-6,
+  step = 1e-5,
 ): void {
   const random = new Random(99);
   const directions = wrt.map((x) => Float64Array.from(feeds.get(x.name)!.data, () => random.normal()));
-  const step = 1e-5;
   const lossAt = (sign: number): number => {
     const moved = new Map(feeds);
     wrt.forEach((x, i) => {

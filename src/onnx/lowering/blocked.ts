@@ -1,11 +1,13 @@
 import type { Value } from "../../graph/graph.ts";
 import type { Op, OpKind, OpOf } from "../../graph/ops.ts";
-import { sameShape, sizeOf, staticDim, staticShape } from "../../graph/types.ts";
+import { sameShape, staticDim, staticShape } from "../../graph/types.ts";
 import { int, ints, string } from "../emitter.ts";
 import type { Lowering } from "./context.ts";
 import { canSplitIntoPhases, inputGradientByPhases } from "./input-gradient.ts";
 import { plainRules, stepNode } from "./plain.ts";
+import { dilatedSum, inWholeBlocks, padBlocked } from "./shortcut.ts";
 import { canConvolveForWeights, weightGradientByConvolution } from "./weight-gradient.ts";
+import { adjointWeight, blockedWeight, swappedWeight } from "./weights.ts";
 
 // The same ops on the CPU's blocked layout, where convolutions run near the machine's limit and everything per channel is a depthwise
 // convolution: one pass, on all threads, with a sum and a ReLU for free.
@@ -53,45 +55,6 @@ function affine(to: Lowering, x: Value, scale: string, shift: string | undefined
   const weight = to.reshape(scale, [channels, 1, 1, 1]);
   const attributes = { kernel: 1, stride: 1, padding: 0, group: channels };
   return convolve(to, { image: to.blocked(x), weight, attributes, ...(shift === undefined ? {} : { bias: shift }) }, tail);
-}
-
-/**
- * A weight [K, C, R, S] as [K/b, C/b, R S, b of C, b of K]; with fewer channels than a block as [K/b, C, R S, b of K]. A reorder, which runs
- * on all threads, brings the filters innermost; the transpose after it moves whole blocks.
- */
-function blockedWeight(to: Lowering, weight: Value): string {
-  const { block } = to.target;
-  const [filters, channels, rows, columns] = staticShape(weight.type.shape, "weight") as [number, number, number, number];
-  const [taps, shape] = [rows * columns, [filters, channels, rows, columns]];
-  return to.once(`blocked weight ${weight.id}`, () => {
-    const flat = to.reshape(to.plain(weight), [1, filters, channels * taps, 1]);
-    const filtersInnermost = to.emitter.node("ReorderInput", [flat], {}, nchwc);
-    if (channels < block) return to.reshape(filtersInnermost, shape);
-    const split = to.reshape(filtersInnermost, [(filters / block) * (channels / block), block, taps, block]);
-    return to.reshape(to.emitter.node("Transpose", [split], { perm: ints([0, 2, 1, 3]) }), shape);
-  });
-}
-
-/** A weight with filters and channels swapped: [C/b, K/b, R S, b of K, b of C]. */
-function swappedWeight(to: Lowering, weight: Value): string {
-  const { block } = to.target;
-  const [filters, channels, rows, columns] = staticShape(weight.type.shape, "weight") as [number, number, number, number];
-  return to.once(`swapped weight ${weight.id}`, () => {
-    const flat = to.reshape(to.plain(weight), [filters, channels, rows * columns, 1]);
-    const channelsInnermost = to.emitter.node("ReorderInput", [flat], {}, nchwc);
-    const split = to.reshape(channelsInnermost, [filters / block, block, channels / block, rows * columns, block]);
-    return to.emitter.node("Transpose", [split], { perm: ints([2, 0, 3, 1, 4]) });
-  });
-}
-
-/** The weight that carries gradients back at stride 1: swapped, rows and columns reversed. */
-function adjointWeight(to: Lowering, weight: Value): string {
-  const [filters, channels, rows, columns] = staticShape(weight.type.shape, "weight") as [number, number, number, number];
-  const taps = rows * columns;
-  const reversed = to.emitter.indices(Array.from({ length: taps }, (_, i) => taps - 1 - i));
-  const swapped = swappedWeight(to, weight);
-  const turned = taps === 1 ? swapped : to.emitter.node("Gather", [swapped, reversed], { axis: int(2) });
-  return to.reshape(turned, [channels, filters, rows, columns]);
 }
 
 const isZero = ({ op, inputs }: Value): boolean =>
@@ -145,36 +108,14 @@ function elementwise(value: Value, to: Lowering, emit: (inputs: string[]) => str
   return fits ? emit(value.inputs.map((x) => (x.type.shape.length > 0 ? to.blocked(x) : to.plain(x)))) : undefined;
 }
 
-/** Moves no channel across a block: amounts and sizes along the channel axis are whole blocks. */
-const inWholeBlocks = (to: Lowering, ...amounts: readonly number[]): boolean => amounts.every((amount) => to.fillsBlocks(amount));
-
 const others: { [K in OpKind]?: BlockedRule<K> } = {
   conv2dInputGradient: (op, value, to) =>
     canSplitIntoPhases(op, value, to) ? inputGradientByPhases(op, value, to, swappedWeight(to, value.inputs[1]!)) : undefined,
   unary: (op, value, to) => elementwise(value, to, (inputs) => plainRules.unary(op, inputs, to, value)),
-  binary: (op, value, to) => elementwise(value, to, (inputs) => plainRules.binary(op, inputs, to, value)),
+  binary: (op, value, to) =>
+    (op.fn === "add" ? dilatedSum(value, to) : undefined) ?? elementwise(value, to, (inputs) => plainRules.binary(op, inputs, to, value)),
   reluGradient: (_op, value, to) => elementwise(value, to, ([dy, y]) => to.emitter.node("Mul", [dy!, stepNode(to, y!)])),
-  pad: (op, value, to) => {
-    const x = value.inputs[0]!;
-    if (!to.canBlock(value) || !to.canBlock(x) || !to.isBlocked(x)) return undefined;
-    const [, channels, height, width] = staticShape(x.type.shape, "pad") as [number, number, number, number];
-    const { low, high, interior } = op;
-    if (low[0]! + high[0]! + interior[0]! + interior[1]! > 0 || !inWholeBlocks(to, low[1]!, high[1]!)) return undefined;
-    // Between pixels: only the exact inverse of "every second pixel" is needed, one interior zero and one after the last.
-    const dilated = interior[2]! > 0 || interior[3]! > 0;
-    if (low[2]! + low[3]! > 0 || high[2] !== interior[2] || high[3] !== interior[3]) return undefined;
-    let name = to.blocked(x);
-    if (dilated) {
-      const { block } = to.target;
-      const pixels = to.reshape(name, [sizeOf([x.type.shape[0] as number, channels / block, height, width]), block]);
-      const columns = to.emitter.node("Pad", [pixels, to.emitter.indices([0, 0, 0, interior[3]! * block])]);
-      const rowLength = width * (interior[3]! + 1) * block;
-      const rows = to.reshape(columns, [sizeOf([x.type.shape[0] as number, channels / block, height]), rowLength]);
-      const padded = to.emitter.node("Pad", [rows, to.emitter.indices([0, 0, 0, interior[2]! * rowLength])]);
-      name = to.reshape(padded, [x.type.shape[0] as number, channels, value.type.shape[2] as number, value.type.shape[3] as number]);
-    }
-    return low[1]! + high[1]! === 0 ? name : to.emitter.node("Pad", [name, to.emitter.indices([0, low[1]!, 0, 0, 0, high[1]!, 0, 0])]);
-  },
+  pad: padBlocked,
   slice: (op, value, to) => {
     const x = value.inputs[0]!;
     if (!to.canBlock(value) || !to.canBlock(x) || !to.isBlocked(x)) return undefined;

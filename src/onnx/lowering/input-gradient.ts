@@ -43,9 +43,15 @@ export function canSplitIntoPhases({ stride, padding, height, width }: OpOf<"con
 /**
  * The input gradient of a stride-2 convolution as four blocked convolutions of dY, one for the pixels of each parity of row and column, each with its
  * share of the kernel; together they multiply no more than the forward convolution. Their results are interleaved by two concatenations of whole
- * blocks. `swapped`: the weight as [C/b, K/b, R S, b of K, b of C].
+ * blocks. `swapped`: the weight as [C/b, K/b, R S, b of K, b of C]. `sum` [N, C, H/2, W/2] is added to the pixels of even row and column.
  */
-export function inputGradientByPhases({ padding }: OpOf<"conv2dInputGradient">, value: Value, to: Lowering, swapped: string): string {
+export function inputGradientByPhases(
+  { padding }: OpOf<"conv2dInputGradient">,
+  value: Value,
+  to: Lowering,
+  swapped: string,
+  sum?: Value,
+): string {
   const { emitter } = to;
   const { block } = to.target;
   const [dy, weight] = value.inputs as [Value, Value];
@@ -53,19 +59,22 @@ export function inputGradientByPhases({ padding }: OpOf<"conv2dInputGradient">, 
   const [filters, , size] = staticShape(weight.type.shape, "weight") as [number, number, number, number];
   const phases = [0, 1].map((phase) => phaseOf(phase, size, padding)!);
   const rowCount = (batch * channels * height) / 2 / block;
-  const convolve = (vertical: Phase, horizontal: Phase): string => {
+  const convolve = (vertical: Phase, horizontal: Phase, addend?: string): string => {
     const taps = vertical.taps.flatMap((r) => horizontal.taps.map((s) => r * size + s));
     const kernel = [vertical.taps.length, horizontal.taps.length];
     const chosen = emitter.node("Gather", [swapped, emitter.indices(taps)], { axis: int(2) });
     return emitter.node(
       "Conv",
-      [to.blocked(dy), to.reshape(chosen, [channels, filters, ...kernel])],
+      [to.blocked(dy), to.reshape(chosen, [channels, filters, ...kernel]), ...(addend ? ["", addend] : [])],
       { kernel_shape: ints(kernel), pads: ints([vertical.before, horizontal.before, vertical.after, horizontal.after]) },
       nchwc,
     );
   };
   const rows = phases.map((vertical) => {
-    const columns = phases.map((horizontal) => to.reshape(convolve(vertical, horizontal), [(rowCount * width) / 2, block]));
+    const columns = phases.map((horizontal) => {
+      const isEven = vertical === phases[0] && horizontal === phases[0];
+      return to.reshape(convolve(vertical, horizontal, sum && isEven ? to.blocked(sum) : undefined), [(rowCount * width) / 2, block]);
+    });
     return to.reshape(emitter.node("Concat", columns, { axis: int(1) }), [rowCount, width * block]);
   });
   return to.reshape(emitter.node("Concat", rows, { axis: int(1) }), [batch, channels, height, width]);
