@@ -15,11 +15,13 @@ LARGE = 400
 
 
 class Case:
-    """One case: named inputs made by the formula, results to store."""
+    """One case: named inputs made by the formula, results to store. `inference`: norms use given statistics, else the batch's."""
 
-    def __init__(self, name, **config):
+    def __init__(self, name, inference=False, **config):
         self.record = {"case": name, "madeBy": f"PyTorch {torch.__version__.split('+')[0]}, float64", "config": config, "tensors": [], "results": {}}
         self.values = {}
+        self.inference = inference
+        self.statistics = {}
 
     def tensor(self, name, shape, scale=1.0, offset=0.0):
         count = math.prod(shape)
@@ -54,37 +56,57 @@ class Case:
             file.write("\n")
 
 
-def batch_norm(x, gamma, beta):
-    return F.batch_norm(x, None, None, gamma, beta, training=True, eps=1e-5)
+class Counter:
+    """Stands in for a case where only the number of weights matters."""
+
+    inference = False
+    weights = 0
+
+    def tensor(self, name, shape, scale=1.0, offset=0.0):
+        self.weights += math.prod(shape)
 
 
 def declare_norm(case, prefix, channels):
     case.tensor(f"{prefix}.weight", [channels], 0.1, 1.0)
     case.tensor(f"{prefix}.bias", [channels], 0.1)
+    if case.inference:
+        case.tensor(f"{prefix}.runningMean", [channels], 0.1)
+        case.tensor(f"{prefix}.runningVariance", [channels], 0.4, 1.0)
 
 
 def norm(case, prefix, x):
-    return batch_norm(x, case[f"{prefix}.weight"], case[f"{prefix}.bias"])
+    """Training keeps in case.statistics what running statistics that start at 0 and 1 become."""
+    gamma, beta = case[f"{prefix}.weight"], case[f"{prefix}.bias"]
+    if case.inference:
+        mean, variance = (case[f"{prefix}.{name}"].detach() for name in ("runningMean", "runningVariance"))
+        return F.batch_norm(x, mean, variance, gamma, beta, training=False, eps=1e-5)
+    mean, variance = torch.zeros_like(beta), torch.ones_like(beta)
+    case.statistics |= {f"{prefix}.runningMean": mean, f"{prefix}.runningVariance": variance}
+    return F.batch_norm(x, mean, variance, gamma, beta, training=True, momentum=0.1, eps=1e-5)
 
 
 def he(fan_in):
     return 1.2 * math.sqrt(2 / fan_in)
 
 
-def declare_encoder(case, channels, widths, blocks, outputs):
-    def conv(name, cin, cout):
-        case.tensor(f"{name}.weight", [cout, cin, 3, 3], he(9 * cin))
+def declare_conv(case, name, cin, cout):
+    case.tensor(f"{name}.weight", [cout, cin, 3, 3], he(9 * cin))
 
-    conv("encoder.stem.conv", channels, widths[0])
+
+def declare_block(case, at, cin, cout):
+    declare_conv(case, f"{at}.conv1", cin, cout)
+    declare_norm(case, f"{at}.norm1", cout)
+    declare_conv(case, f"{at}.conv2", cout, cout)
+    declare_norm(case, f"{at}.norm2", cout)
+
+
+def declare_encoder(case, channels, widths, blocks, outputs):
+    declare_conv(case, "encoder.stem.conv", channels, widths[0])
     declare_norm(case, "encoder.stem.norm", widths[0])
     cin = widths[0]
     for s, cout in enumerate(widths, 1):
         for k in range(1, blocks + 1):
-            at = f"encoder.stage{s}.block{k}"
-            conv(f"{at}.conv1", cin, cout)
-            declare_norm(case, f"{at}.norm1", cout)
-            conv(f"{at}.conv2", cout, cout)
-            declare_norm(case, f"{at}.norm2", cout)
+            declare_block(case, f"encoder.stage{s}.block{k}", cin, cout)
             cin = cout
     case.tensor("encoder.head.linear1.weight", [widths[3], widths[3]], he(widths[3]))
     case.tensor("encoder.head.linear1.bias", [widths[3]], 0.1)
@@ -182,6 +204,11 @@ def likelihood_losses(ll, labels, d, k=10.0):
     return -true.mean(), margin
 
 
+def is_mixed(condition):
+    """Whether both sides of a kink occur, so that a formula without it could not pass."""
+    return bool(condition.any()) and not bool(condition.all())
+
+
 def layers(folder):
     for n, cin, cout, size, kernel, stride in ((16, 16, 32, 6, 3, 1), (16, 16, 32, 7, 3, 2), (16, 1, 16, 8, 3, 1), (16, 32, 16, 4, 1, 1), (2, 3, 5, 6, 3, 2)):
         case = Case(f"conv-{n}x{cin}x{size}-to-{cout}-k{kernel}-s{stride}", stride=stride, padding=kernel // 2)
@@ -193,15 +220,34 @@ def layers(folder):
         case.gradients((y * dy).sum(), ["x", "w"])
         case.write(folder)
 
+    case = Case("linear")
+    x, w, bias = case.tensor("x", [6, 5]), case.tensor("linear.weight", [4, 5], he(5)), case.tensor("linear.bias", [4], 0.1)
+    y = F.linear(x, w, bias)
+    dy = case.tensor("dy", [6, 4])
+    case.result("y", y)
+    case.gradients((y * dy).sum(), ["x", "linear.weight", "linear.bias"])
+    case.write(folder)
+
+    for at, cin, cout, stride in (("encoder.stage1.block1", 16, 16, 1), ("encoder.stage2.block1", 16, 32, 2)):
+        case = Case(f"block-stride{stride}", block=at, filters=cout, stride=stride)
+        x = case.tensor("x", [16, cin, 7, 7])
+        declare_block(case, at, cin, cout)
+        y = block(case, at, x, cin, cout, stride)
+        for name, value in {"y": y, **case.statistics}.items():
+            case.result(name, value)
+        declared = list(case.values)
+        dy = case.tensor("dy", list(y.shape))
+        case.gradients((y * dy).sum(), declared)
+        case.write(folder)
+
     case = Case("batch-norm-training")
     x = case.tensor("x", [16, 16, 4, 4], 2.0, 0.5)
     declare_norm(case, "norm", 16)
     dy = case.tensor("dy", [16, 16, 4, 4])
-    running_mean, running_variance = torch.zeros(16), torch.ones(16)
-    y = F.batch_norm(x, running_mean, running_variance, case["norm.weight"], case["norm.bias"], training=True, momentum=0.1, eps=1e-5)
+    y = norm(case, "norm", x)
     case.result("y", y)
-    case.result("runningMean", running_mean)
-    case.result("runningVariance", running_variance)
+    case.result("runningMean", case.statistics["norm.runningMean"])
+    case.result("runningVariance", case.statistics["norm.runningVariance"])
     case.gradients((y * dy).sum(), ["x", "norm.weight", "norm.bias"])
     case.write(folder)
 
@@ -243,12 +289,17 @@ def layers(folder):
 
 def sdim_parts(folder):
     labels = [1, 0, 2, 2]
-    for floor in (None, 0.02):
-        case = Case("gaussians" + ("-floor" if floor else ""), logSigmaFloor=floor, classes=3, dimension=8, labels=labels)
-        z = case.tensor("z", [4, 8], 1.5)
+    # Far from the means some classes lose by more than the margin: there the hinge is 0.
+    for name, floor, spread in (("gaussians", None, 1.5), ("gaussians-floor", 0.02, 1.5), ("gaussians-far", None, 30.0)):
+        case = Case(name, logSigmaFloor=floor, classes=3, dimension=8, labels=labels)
+        z = case.tensor("z", [4, 8], spread)
         declare_gaussians(case, 3, 8)
         ll = log_likelihoods(case, z, floor)
         nll, margin = likelihood_losses(ll, torch.tensor(labels), 8)
+        if name == "gaussians-far":
+            others = torch.ones_like(ll).scatter(1, torch.tensor(labels)[:, None], 0).bool()
+            assert is_mixed((ll / 8 + 10 - ll.gather(1, torch.tensor(labels)[:, None]) / 8)[others] > 0), name
+        assert floor is None or is_mixed(case["gaussians.logSigma"] > floor), name
         case.result("classLogLikelihoods", ll)
         case.result("negativeLogLikelihood", nll)
         case.result("margin", margin)
@@ -265,32 +316,58 @@ def sdim_parts(folder):
             case.write(folder)
 
 
-COUNTS = {"sdim-resnet10-concat": 1414177, "sdim-resnet10-dot": 1465120, "softmax-resnet10": 1250794}
+# The counts that the paper's Table 1 and Table 8 fix: discriminative networks, SDIM with either critic.
+COUNTS = {"sdim-resnet10-concat": 1414177, "sdim-resnet10-dot": 1465120, "softmax-resnet10": 1250794, "sdim-resnet26-dot": 4602976, "softmax-resnet26": 4388650}
+WIDTHS, LABELS, CRITICS = [32, 64, 128, 256], [3, 0, 9, 3], {"concat": (4, "shuffled"), "dot": (2, "all-pairs")}
+
+
+def declare_network(case, kind, channels=1, blocks=1):
+    declare_encoder(case, channels, WIDTHS, blocks, 10 if kind == "softmax" else 64)
+    if kind != "softmax":
+        declare_gaussians(case, 10, 64)
+        declare_critic(case, kind, WIDTHS[CRITICS[kind][0] - 1], 64)
+
+
+def check_counts():
+    networks = {"sdim-resnet26-dot": ("dot", 3, 3), "softmax-resnet26": ("softmax", 3, 3)}
+    networks |= {"sdim-resnet10-concat": ("concat",), "sdim-resnet10-dot": ("dot",), "softmax-resnet10": ("softmax",)}
+    for name, declared in networks.items():
+        counter = Counter()
+        declare_network(counter, *declared)
+        assert counter.weights == COUNTS[name], f"{name}: expected {COUNTS[name]} weights, got {counter.weights}"
 
 
 def networks(folder):
-    widths, labels = [32, 64, 128, 256], [3, 0, 9, 3]
-    for name, kind, stage, negatives in (("sdim-resnet10-concat", "concat", 4, "shuffled"), ("sdim-resnet10-dot", "dot", 2, "all-pairs")):
-        case = Case(name, critic=kind, localFeatures=f"stage{stage}", negatives=negatives, labels=labels)
+    check_counts()
+    for kind, (stage, negatives) in CRITICS.items():
+        case = Case(f"sdim-resnet10-{kind}", critic=kind, localFeatures=f"stage{stage}", negatives=negatives, labels=LABELS)
         x = case.tensor("x", [4, 1, 32, 32], 0.5, 0.5)
-        declare_encoder(case, 1, widths, 1, 64)
-        declare_gaussians(case, 10, 64)
-        declare_critic(case, kind, widths[stage - 1], 64)
-        stages, z = encode(case, x, widths, 1)
+        declare_network(case, kind)
+        stages, z = encode(case, x, WIDTHS, 1)
         mi = jsd(all_scores(case, kind, stages[stage - 1], z), negatives)
-        nll, margin = likelihood_losses(log_likelihoods(case, z), torch.tensor(labels), 64)
-        finish(folder, case, name, {"representation": z, "mutualInformation": mi, "negativeLogLikelihood": nll, "margin": margin}, mi + nll + margin)
-    case = Case("softmax-resnet10", labels=labels)
+        nll, margin = likelihood_losses(log_likelihoods(case, z), torch.tensor(LABELS), 64)
+        finish(folder, case, {"representation": z, "mutualInformation": mi, "negativeLogLikelihood": nll, "margin": margin}, mi + nll + margin)
+
+    case = Case("softmax-resnet10", labels=LABELS)
     x = case.tensor("x", [4, 1, 32, 32], 0.5, 0.5)
-    declare_encoder(case, 1, widths, 1, 10)
-    logits = encode(case, x, widths, 1)[1]
-    loss = F.cross_entropy(logits, torch.tensor(labels))
-    finish(folder, case, "softmax-resnet10", {"representation": logits, "crossEntropy": loss}, loss)
+    declare_network(case, "softmax")
+    logits = encode(case, x, WIDTHS, 1)[1]
+    loss = F.cross_entropy(logits, torch.tensor(LABELS))
+    finish(folder, case, {"representation": logits, "crossEntropy": loss}, loss)
+
+    case = Case("input-gradient-resnet10", inference=True)
+    x = case.tensor("x", [4, 1, 32, 32], 0.5, 0.5)
+    declare_encoder(case, 1, WIDTHS, 1, 64)
+    declare_gaussians(case, 10, 64)
+    z = encode(case, x, WIDTHS, 1)[1]
+    ll = log_likelihoods(case, z)
+    case.result("representation", z)
+    case.result("classLogLikelihoods", ll)
+    case.gradients(ll.sum(), ["x"])
+    case.write(folder)
 
 
-def finish(folder, case, name, results, loss):
-    weights = sum(value.numel() for key, value in case.values.items() if key != "x")
-    assert weights == COUNTS[name], f"{name}: expected {COUNTS[name]} weights, got {weights}"
+def finish(folder, case, results, loss):
     for key, value in {**results, "loss": loss}.items():
         case.result(key, value)
     case.gradients(loss)
