@@ -50,7 +50,7 @@ export function encode(net: Network, x: Value, { depth, widths }: EncoderConfig,
 }
 
 /** relu(BN(conv(relu(BN(conv(x))))) + shortcut(x)) */
-function basicBlock(net: Network, x: Value, filters: number, stride: number): Value {
+export function basicBlock(net: Network, x: Value, filters: number, stride: number): Value {
   const hidden = relu(net.conv(x, "conv1", { filters, kernel: 3, stride, norm: "norm1" }));
   return relu(add(net.conv(hidden, "conv2", { filters, kernel: 3, norm: "norm2" }), shortcut(x, filters, stride)));
 }

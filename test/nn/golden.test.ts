@@ -5,10 +5,12 @@ import { gradients } from "../../src/graph/gradients.ts";
 import { Graph, type Value } from "../../src/graph/graph.ts";
 import { evaluate } from "../../src/graph/reference.ts";
 import { crossEntropyLoss, marginLoss, mutualInformationLoss, negativeLogLikelihood, sdimLoss } from "../../src/losses/losses.ts";
-import { classifyForTraining, type ModelConfig } from "../../src/nn/classifier.ts";
+import { classify, classifyForTraining, type ModelConfig } from "../../src/nn/classifier.ts";
 import { type CriticKind, criticScores, type Negatives } from "../../src/nn/critic.ts";
 import { classLogLikelihoods } from "../../src/nn/gaussians.ts";
-import { Network } from "../../src/nn/network.ts";
+import { foldNorms, Network } from "../../src/nn/network.ts";
+import { basicBlock } from "../../src/nn/resnet.ts";
+import { buildInputGradient, describeNetwork } from "../../src/nn/scorer.ts";
 import { lower } from "../../src/onnx/lower.ts";
 import { adam } from "../../src/optim/adam.ts";
 import { type Feeds, layouts, runModel, sizeOf } from "../support/graphs.ts";
@@ -93,21 +95,26 @@ function outputsOf(golden: Golden, graph: Graph, results: Readonly<Record<string
   return new Map([...Object.entries(results), ...wrt.map((name, i) => [`gradient ${name}`, slopes[i]!] as const)]);
 }
 
-function expectReference(golden: Golden, outputs: ReadonlyMap<string, Value>): void {
+function expectReference(golden: Golden, outputs: ReadonlyMap<string, Value>, more: Feeds = new Map()): void {
   expect([...outputs.keys()].sort()).toEqual(Object.keys(golden.results).sort());
-  const got = evaluate([...outputs.values()], feedsOf(golden));
+  const got = evaluate([...outputs.values()], new Map([...feedsOf(golden), ...more]));
   [...outputs.keys()].forEach((name, i) => {
     expectStored(got[i]!.data, golden.results[name]!, 1e-9, name);
   });
 }
 
-async function expectRuntime(golden: Golden, outputs: ReadonlyMap<string, Value>, tolerance: number): Promise<void> {
+async function expectRuntime(
+  golden: Golden,
+  outputs: ReadonlyMap<string, Value>,
+  tolerance: number,
+  more: Feeds = new Map(),
+): Promise<void> {
   const names = [...outputs.keys()];
   expect([...names].sort()).toEqual(Object.keys(golden.results).sort());
   const values = [...outputs.values()];
   for (const block of layouts) {
     const model = lower(Object.fromEntries(values.map((value, i) => [`result${i}`, value])), { target: { provider: "cpu", block } });
-    const got = await runModel(model, values[0]!.graph.values, feedsOf(golden));
+    const got = await runModel(model, values[0]!.graph.values, new Map([...feedsOf(golden), ...more]));
     names.forEach((name, i) => {
       expectStored(got.get(`result${i}`)!, golden.results[name]!, tolerance, `${name}, block ${block}`);
     });
@@ -129,6 +136,32 @@ describe("layers", () => {
     const outputs = outputsOf(golden, graph, { y }, b.sum(b.mul(y, at("dy"))));
     expectReference(golden, outputs);
     await expectRuntime(golden, outputs, 2e-6);
+  });
+
+  it("linear", () => {
+    const golden = load("linear");
+    const net = new Network(new Graph(), "training");
+    const x = b.parameter(net.graph, "x", [6, 5]);
+    const y = net.linear(x, "linear", { outputs: 4 });
+    const dy = b.parameter(net.graph, "dy", [6, 4]);
+    expectReference(golden, outputsOf(golden, net.graph, { y }, b.sum(b.mul(y, dy))));
+  });
+
+  it.each(casesOf("block-"))("%s, with running statistics", async (name) => {
+    const golden = load(name);
+    const { block, filters, stride } = golden.config as { block: string; filters: number; stride: number };
+    const net = new Network(new Graph(), "training");
+    const x = b.parameter(net.graph, "x", golden.tensors[0]!.shape);
+    const y = net.scope(block, () => basicBlock(net, x, filters, stride));
+    const dy = b.parameter(net.graph, "dy", golden.results["y"]!.shape);
+    const outputs = outputsOf(golden, net.graph, { y, ...Object.fromEntries(net.statistics) }, b.sum(b.mul(y, dy)));
+    const feeds = new Map(
+      net.parameters
+        .filter(({ role }) => role === "statistic")
+        .map(({ name: at, shape }) => [at, { shape, data: new Float64Array(sizeOf(shape)).fill(at.endsWith("Variance") ? 1 : 0) }]),
+    );
+    expectReference(golden, outputs, feeds);
+    await expectRuntime(golden, outputs, 1e-4, feeds);
   });
 
   it("batch normalisation in training, with running statistics", () => {
@@ -213,21 +246,28 @@ describe("parts of SDIM", () => {
   });
 });
 
+const resnet10: ModelConfig = {
+  head: "sdim",
+  depth: 10,
+  widths: [32, 64, 128, 256],
+  classes: 10,
+  channels: 1,
+  imageSize: 32,
+  dimension: 64,
+  critic: "concat",
+  localFeatures: "stage4",
+  logSigmaFloor: null,
+};
+
 describe("whole networks with all their gradients", () => {
   it.each(["sdim-resnet10-concat", "sdim-resnet10-dot", "softmax-resnet10"])("%s", async (name) => {
     const golden = load(name);
     const config = golden.config as { critic?: CriticKind; localFeatures?: "stage2" | "stage4"; negatives?: Negatives; labels: number[] };
     const model: ModelConfig = {
+      ...resnet10,
       head: name.startsWith("softmax") ? "softmax" : "sdim",
-      depth: 10,
-      widths: [32, 64, 128, 256],
-      classes: 10,
-      channels: 1,
-      imageSize: 32,
-      dimension: 64,
       critic: config.critic ?? "concat",
       localFeatures: config.localFeatures ?? "stage4",
-      logSigmaFloor: null,
     };
     const net = new Network(new Graph(), "training");
     const x = b.parameter(net.graph, "x", [4, 1, 32, 32]);
@@ -239,5 +279,28 @@ describe("whole networks with all their gradients", () => {
     expectReference(golden, outputs);
     // In float32 a rounding may move a number across a ReLU's kink, and ten normalisations over a batch of four amplify it.
     await expectRuntime(golden, outputs, 0.05);
+  });
+
+  it("input gradients by running statistics, folded and not", async () => {
+    const golden = load("input-gradient-resnet10");
+    const net = new Network(new Graph(), "inference");
+    const x = b.parameter(net.graph, "x", [4, 1, 32, 32]);
+    const { classScores, representation } = classify(net, x, resnet10);
+    expectReference(golden, outputsOf(golden, net.graph, { representation, classLogLikelihoods: classScores }, b.sum(classScores)));
+
+    const feeds = feedsOf(golden);
+    const weights = new Map([...feeds].map(([name, { data }]) => [name, Float32Array.from(data)]));
+    const { norms } = describeNetwork(resnet10);
+    const { net: folded, outputs } = buildInputGradient(resnet10, 4);
+    feeds.set("class_weights", { shape: [4, 10], data: new Float64Array(40).fill(1) });
+    for (const block of layouts) {
+      const model = lower(outputs, { target: { provider: "cpu", block }, weights: foldNorms(norms, weights) });
+      const got = await runModel(model, folded.graph.values, feeds);
+      const expectOne = (output: string, stored: string) =>
+        expectStored(got.get(output)!, golden.results[stored]!, 1e-4, `${output}, block ${block}`);
+      expectOne("representation", "representation");
+      expectOne("class_log_likelihoods", "classLogLikelihoods");
+      expectOne("input_gradient", "gradient x");
+    }
   });
 });
