@@ -1,7 +1,7 @@
 import type { ThresholdSet } from "../classify/card.ts";
 import type { Classification } from "../classify/classifier.ts";
 import { auroc, averagePrecision, falsePositiveRateAt } from "./metrics/detection.ts";
-import { aurc, selectiveAccuracy, share } from "./metrics/selective.ts";
+import { aurc, rejectionRate, selectiveAccuracy, share } from "./metrics/selective.ts";
 
 /** With thresholds at one percentile, on in-distribution data. */
 export interface RejectionRow {
@@ -75,7 +75,7 @@ export function evaluateInDistribution(
   });
   const rejection = thresholds.map((set) => {
     const accepted = acceptedAt(classification, set);
-    return { percentile: set.percentile, rejectionRate: 1 - share(accepted), selectiveAccuracy: selectiveAccuracy(correct, accepted) };
+    return { percentile: set.percentile, rejectionRate: rejectionRate(accepted), selectiveAccuracy: selectiveAccuracy(correct, accepted) };
   });
   return {
     count: classification.count,
@@ -104,7 +104,7 @@ export function evaluateOutOfDistribution(
     fprAt95OutPositive: falsePositiveRateAt(0.95, outPositive),
     rejection: thresholds.map((set) => ({
       percentile: set.percentile,
-      decisionRejectionRate: 1 - share(acceptedAt(outside, set)),
+      decisionRejectionRate: rejectionRate(acceptedAt(outside, set)),
       perClassRejectionRate: perClassRejectionRate(outside.classLogLikelihoods, classCount, set),
     })),
   };

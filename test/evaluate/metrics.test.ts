@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Classification } from "../../src/classify/classifier.ts";
 import { acceptedAt, evaluateInDistribution, evaluateOutOfDistribution } from "../../src/evaluate/evaluation.ts";
 import { auroc, averagePrecision, falsePositiveRateAt } from "../../src/evaluate/metrics/detection.ts";
-import { aurc, selectiveAccuracy } from "../../src/evaluate/metrics/selective.ts";
+import { aurc, rejectionRate, riskCoverageCurve, selectiveAccuracy } from "../../src/evaluate/metrics/selective.ts";
 import { renderTable } from "../../src/evaluate/summary.ts";
 
 const scores = fc.array(fc.integer({ min: -5, max: 5 }), { minLength: 1, maxLength: 30 });
@@ -51,6 +51,9 @@ describe("selective metrics", () => {
     expect(aurc(correct, [9, 8, 7, 6])).toBeCloseTo((0 + 1 / 2 + 1 / 3 + 1 / 4) / 4, 12);
     // All equal: every coverage has the mean risk.
     expect(aurc(correct, [1, 1, 1, 1])).toBeCloseTo(1 / 4, 12);
+    // The error is among the second and third, which are tied: half of it at coverage 2, all of it at 3.
+    expect([...riskCoverageCurve(correct, [9, 8, 8, 6])]).toEqual([0, 1 / 2 / 2, 1 / 3, 1 / 4]);
+    expect(rejectionRate(Uint8Array.from({ length: 1000 }, (_, i) => Number(i >= 330)))).toBe(0.33);
   });
 });
 
@@ -83,6 +86,14 @@ describe("evaluation", () => {
     expect([...acceptedAt(inside, thresholds[0]!)]).toEqual([1, 0, 1, 1, 1]);
   });
 
+  it("compares in float32, as the model file does", () => {
+    // float32(0.7) is below 0.7: compared in float64, a log-likelihood at the threshold would be rejected.
+    const atThreshold = classified([[0.7, 0]]);
+    const sets = [{ percentile: 1, values: [0.7, 0.7] }];
+    expect([...acceptedAt(atThreshold, sets[0]!)]).toEqual([1]);
+    expect(evaluateOutOfDistribution(atThreshold, atThreshold, 2, sets).rejection[0]!.perClassRejectionRate).toBe(1 / 2);
+  });
+
   it("measures accuracy before and after rejection", () => {
     const result = evaluateInDistribution(inside, truth, 3, thresholds);
     expect(result).toMatchObject({ count: 5, accuracy: 3 / 5, rejection: [{ percentile: 1, selectiveAccuracy: 2 / 4 }] });
@@ -102,6 +113,19 @@ describe("evaluation", () => {
     expect(result.rejection[0]!.perClassRejectionRate).toBeCloseTo((2 / 3 + 2 / 3) / 2, 12);
     // Winning scores inside 10, 9.5, 25, 20, 30, outside 15, 30, 5: pairs with inside above 3 + 0.5 + 5 of 15.
     expect(result.auroc).toBeCloseTo(8.5 / 15, 12);
+  });
+
+  it("takes each group for positive where the name says so", () => {
+    // Winning log-likelihoods inside 8, 6, 4 and outside 9, 5, 3, 2, 1, so all four numbers differ.
+    const one = (values: readonly number[]) => classified(values.map((value) => [value, 0]));
+    const result = evaluateOutOfDistribution(one([8, 6, 4]), one([9, 5, 3, 2, 1]), 2, thresholds);
+    // Surest first, inside at ranks 2, 3, 5; most outlying first, outside at ranks 1, 2, 3, 5, 8.
+    expect(result.auprInPositive).toBeCloseTo((1 / 2 + 2 / 3 + 3 / 5) / 3, 12);
+    expect(result.auprOutPositive).toBeCloseTo((1 + 1 + 1 + 4 / 5 + 5 / 8) / 5, 12);
+    // To let in all inside, down to 4, lets in 9 and 5; to flag all outside, up to 9, flags all inside.
+    expect(result.fprAt95InPositive).toBeCloseTo(2 / 5, 12);
+    expect(result.fprAt95OutPositive).toBe(1);
+    expect(result.auroc).toBeCloseTo(11 / 15, 12);
   });
 
   it("prints one aligned table", () => {

@@ -18,6 +18,7 @@ caption { caption-side: bottom; text-align: left; font-size: .85rem; padding-top
 th, td { padding: .5rem .75rem .5rem 0; border-bottom: 1px solid var(--rule); text-align: right; }
 th[scope=row] { text-align: left; font-weight: 400; }
 thead th { font-weight: 600; font-size: .85rem; }
+td { white-space: nowrap; }
 td[colspan] { text-align: center; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1.5rem 1rem; }
 figure { margin: 0; }
