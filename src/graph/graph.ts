@@ -26,7 +26,7 @@ export class Graph {
 
   /** Errors: InternalError that names op, input types and scope when the shapes do not fit. */
   node(op: Op, inputs: readonly Value[]): Value {
-    const key = `${JSON.stringify(op)}(${inputs.map((input) => input.id).join()})`;
+    const key = `${JSON.stringify(op, keepNonFinite)}(${inputs.map((input) => input.id).join()})`;
     const earlier = this.known.get(key);
     if (earlier) return earlier;
     for (const input of inputs) {
@@ -73,6 +73,10 @@ export class Graph {
     return this.values.filter((value) => value.op.kind === "parameter");
   }
 }
+
+/** JSON has no infinities and no NaN: it would write null for each, and take them for equal. */
+const keepNonFinite = (_key: string, value: unknown): unknown =>
+  typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
 
 /** The values that `outputs` need, in topological order. */
 export function reachable(outputs: readonly Value[]): Value[] {
