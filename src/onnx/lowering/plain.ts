@@ -99,7 +99,11 @@ export const plainRules: { [K in OpKind]: PlainRule<K> } = {
     return axes.length === 0 ? x! : to.emitter.node("Slice", [x!, pick(op.start), pick(op.stop), to.emitter.indices(axes), pick(op.step)]);
   },
   concat: (op, inputs, to) => to.emitter.node("Concat", inputs, { axis: int(op.axis) }),
-  reduce: (op, [x], to) => to.emitter.node(reduceOps[op.fn], [x!, to.emitter.indices(op.axes)], { keepdims: int(op.keepDims ? 1 : 0) }),
+  // ONNX takes no axes for all axes.
+  reduce: (op, [x], to) =>
+    op.axes.length === 0
+      ? x!
+      : to.emitter.node(reduceOps[op.fn], [x!, to.emitter.indices(op.axes)], { keepdims: int(op.keepDims ? 1 : 0) }),
   argMax: (_op, inputs, to) => to.emitter.node("ArgMax", inputs, { axis: int(-1), keepdims: int(0) }),
   gather: (_op, inputs, to) => to.emitter.node("Gather", inputs, { axis: int(0) }),
   oneHot: (op, [indices], to) =>
