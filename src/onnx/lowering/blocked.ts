@@ -80,7 +80,8 @@ const convolutions: { [K in OpKind]?: (op: OpOf<K>, value: Value, to: Lowering, 
   conv2dInputGradient: ({ stride, padding }, value, to, tail) => {
     const [dy, weight] = value.inputs as [Value, Value];
     const kernel = squareKernel(weight);
-    if (stride !== 1 || kernel === undefined || !to.canBlock(value) || !to.canBlock(dy)) return undefined;
+    // A padding wider than the kernel would have to cut pixels off dY.
+    if (stride !== 1 || kernel === undefined || padding >= kernel || !to.canBlock(value) || !to.canBlock(dy)) return undefined;
     const attributes = { kernel, stride: 1, padding: kernel - 1 - padding, group: 1 };
     return convolve(to, { image: to.blocked(dy), weight: adjointWeight(to, weight), attributes }, tail);
   },

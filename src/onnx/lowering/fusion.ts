@@ -55,7 +55,8 @@ export function planFusions(values: readonly Value[], outputs: readonly Value[],
 function mayBeBlocked(value: Value, to: Lowering): boolean {
   const { op, inputs } = value;
   const channels = inputs[0]!.type.shape[1] as number;
-  if (op.kind === "conv2d") return channels < to.target.block || to.fillsBlocks(channels);
-  if (op.kind === "conv2dInputGradient") return op.stride === 1 && to.fillsBlocks(channels);
+  const [, , rows, columns] = inputs[1]!.type.shape as readonly number[];
+  if (op.kind === "conv2d") return rows === columns && (channels < to.target.block || to.fillsBlocks(channels));
+  if (op.kind === "conv2dInputGradient") return op.stride === 1 && rows === columns && op.padding < rows! && to.fillsBlocks(channels);
   return true;
 }
