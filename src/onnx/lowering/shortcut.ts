@@ -1,6 +1,6 @@
 import type { Value } from "../../graph/graph.ts";
 import type { OpOf } from "../../graph/ops.ts";
-import { staticShape } from "../../graph/types.ts";
+import { sameShape, staticShape } from "../../graph/types.ts";
 import { ints } from "../emitter.ts";
 import type { Lowering } from "./context.ts";
 import { canSplitIntoPhases, inputGradientByPhases } from "./input-gradient.ts";
@@ -73,7 +73,7 @@ export function dilatedSum(value: Value, to: Lowering): string | undefined {
   for (const [gradient, dilated] of [value.inputs, [...value.inputs].reverse()] as [Value, Value][]) {
     const { op } = gradient;
     if (op.kind !== "conv2dInputGradient" || dilated.op.kind !== "pad" || !isDilation(dilated.op)) continue;
-    if (canSplitIntoPhases(op, gradient, to))
+    if (sameShape(gradient.type.shape, dilated.type.shape) && canSplitIntoPhases(op, gradient, to))
       return inputGradientByPhases(op, gradient, to, swappedWeight(to, gradient.inputs[1]!), dilated.inputs[0]!);
   }
   return undefined;
