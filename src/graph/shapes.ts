@@ -24,6 +24,16 @@ function take(op: Op, inputs: readonly TensorType[], index: number, dtype?: DTyp
   return type;
 }
 
+/** Some ops work on named axes and leave the others as they are: `axes` says which they need. */
+function assertRank(op: Op, { shape }: TensorType, least: number, axes: string): void {
+  assertInternal(shape.length >= least, `${op.kind}: expected ${axes}, got ${showShape(shape)}`);
+}
+
+function assertWindow({ kind, stride, padding }: Op & Window): void {
+  assertInternal(Number.isInteger(stride) && stride >= 1, `${kind}: expected a whole stride of 1 or more, got ${stride}`);
+  assertInternal(Number.isInteger(padding) && padding >= 0, `${kind}: expected a whole padding of 0 or more, got ${padding}`);
+}
+
 function broadcast(op: Op, a: TensorType, b: TensorType): Shape {
   const shape = broadcastShapes(a.shape, b.shape);
   assertInternal(shape, `${op.kind}: ${showShape(a.shape)} and ${showShape(b.shape)} do not broadcast`);
@@ -56,7 +66,7 @@ function perChannel(op: Op, inputs: readonly TensorType[], from: number, to: num
 const channelwise = (count: number) => (op: Op, inputs: readonly TensorType[]) => {
   arity(op, inputs, count);
   const x = take(op, inputs, 0, "float32");
-  assertInternal(x.shape.length >= 2, `${op.kind}: expected [N, C, ...], got ${showShape(x.shape)}`);
+  assertRank(op, x, 2, "[N, C, ...]");
   perChannel(op, inputs, 1, count);
   return x;
 };
@@ -156,6 +166,7 @@ export const shapeRules: { [K in OpKind]: ShapeRule<K> } = {
   concat: (op, inputs) => {
     assertInternal(inputs.length >= 1, "concat: no inputs");
     const first = take(op, inputs, 0);
+    assertInternal(op.axis >= 0 && op.axis < first.shape.length, `concat: expected an axis of ${showShape(first.shape)}, got ${op.axis}`);
     let total = 0;
     for (const [i] of inputs.entries()) {
       const { shape } = take(op, inputs, i, first.dtype, first.shape.length);
@@ -169,18 +180,21 @@ export const shapeRules: { [K in OpKind]: ShapeRule<K> } = {
     arity(op, inputs, 1);
     const { shape } = take(op, inputs, 0, "float32");
     assertInternal(
-      op.axes.every((axis) => axis >= 0 && axis < shape.length),
-      `reduce: axes ${op.axes} of ${showShape(shape)}`,
+      new Set(op.axes).size === op.axes.length && op.axes.every((axis) => axis >= 0 && axis < shape.length),
+      `reduce: expected different axes of ${showShape(shape)}, got ${op.axes}`,
     );
     return float(op.keepDims ? shape.map((dim, i) => (op.axes.includes(i) ? 1 : dim)) : shape.filter((_, i) => !op.axes.includes(i)));
   },
   argMax: (op, inputs) => {
     arity(op, inputs, 1);
-    return { dtype: "int64", shape: take(op, inputs, 0, "float32").shape.slice(0, -1) };
+    const x = take(op, inputs, 0, "float32");
+    assertRank(op, x, 1, "[..., C]");
+    return { dtype: "int64", shape: x.shape.slice(0, -1) };
   },
   gather: (op, inputs) => {
     arity(op, inputs, 2);
     const table = take(op, inputs, 0);
+    assertRank(op, table, 1, "a table [V, ...]");
     return { dtype: table.dtype, shape: [...take(op, inputs, 1, "int64").shape, ...table.shape.slice(1)] };
   },
   oneHot: (op, inputs) => {
@@ -200,10 +214,13 @@ export const shapeRules: { [K in OpKind]: ShapeRule<K> } = {
   },
   logSoftmax: (op, inputs) => {
     arity(op, inputs, 1);
-    return take(op, inputs, 0, "float32");
+    const x = take(op, inputs, 0, "float32");
+    assertRank(op, x, 1, "[..., C]");
+    return x;
   },
   conv2d: (op, inputs) => {
     arity(op, inputs, 2, 3);
+    assertWindow(op);
     const [x, weight] = [take(op, inputs, 0, "float32", 4).shape, take(op, inputs, 1, "float32", 4).shape];
     assertInternal(x[1] === weight[1], `conv2d: the image has ${x[1]} channels, the weight takes ${weight[1]}`);
     if (inputs[2]) {
@@ -216,6 +233,7 @@ export const shapeRules: { [K in OpKind]: ShapeRule<K> } = {
   },
   conv2dInputGradient: (op, inputs) => {
     arity(op, inputs, 2);
+    assertWindow(op);
     const [dy, weight] = [take(op, inputs, 0, "float32", 4).shape, take(op, inputs, 1, "float32", 4).shape];
     assertInternal(dy[1] === weight[0], `conv2dInputGradient: ${dy[1]} channels against a weight with ${weight[0]}`);
     for (const [axis, size] of [[2, op.height] as const, [3, op.width] as const]) {
@@ -226,6 +244,7 @@ export const shapeRules: { [K in OpKind]: ShapeRule<K> } = {
   },
   conv2dWeightGradient: (op, inputs) => {
     arity(op, inputs, 2);
+    assertWindow(op);
     const [x, dy] = [take(op, inputs, 0, "float32", 4).shape, take(op, inputs, 1, "float32", 4).shape];
     assertInternal(x[0] === dy[0], `conv2dWeightGradient: batches ${x[0]} and ${dy[0]} differ`);
     for (const axis of [2, 3]) {
@@ -236,13 +255,16 @@ export const shapeRules: { [K in OpKind]: ShapeRule<K> } = {
   },
   channelSum: (op, inputs) => {
     arity(op, inputs, 1);
-    return float([take(op, inputs, 0, "float32").shape[1]!]);
+    const x = take(op, inputs, 0, "float32");
+    assertRank(op, x, 2, "[N, C, ...]");
+    return float([x.shape[1]!]);
   },
   channelDot: (op, inputs) => {
     arity(op, inputs, 2);
-    const [a, b] = [take(op, inputs, 0, "float32").shape, take(op, inputs, 1, "float32").shape];
-    assertInternal(sameShape(a, b), `channelDot: ${showShape(a)} and ${showShape(b)} differ`);
-    return float([a[1]!]);
+    const [a, b] = [take(op, inputs, 0, "float32"), take(op, inputs, 1, "float32")];
+    assertRank(op, a, 2, "[N, C, ...]");
+    assertInternal(sameShape(a.shape, b.shape), `channelDot: ${showShape(a.shape)} and ${showShape(b.shape)} differ`);
+    return float([a.shape[1]!]);
   },
   channelAffine: channelwise(3),
   batchNormTraining: channelwise(5),
