@@ -26,22 +26,29 @@ export function toArray(dtype: DType, data: Float64Array): TensorData {
   return dtype === "int64" ? BigInt64Array.from(data, BigInt) : Uint8Array.from(data);
 }
 
-/** Runs a lowered model on reference feeds; results by output name. */
-export async function runModel(model: ModelProto, values: readonly Value[], feeds: Feeds): Promise<Map<string, Float64Array>> {
+/** Runs a lowered model on each of the reference feeds; results by output name. */
+export async function runModelOnEach(
+  model: ModelProto,
+  values: readonly Value[],
+  cases: readonly Feeds[],
+): Promise<Map<string, Float64Array>[]> {
   const session = await Session.create(encodeModel(model));
-  const fed = Object.fromEntries(
-    session.inputNames.map((name) => {
-      const value = values.find((one) => one.name === name)!;
+  const outcomes: Map<string, Float64Array>[] = [];
+  for (const feeds of cases) {
+    const fed = session.inputNames.map((name) => {
+      const { dtype } = values.find((one) => one.name === name)!.type;
       const { shape, data } = feeds.get(name)!;
-      return [name, tensor(value.type.dtype, toArray(value.type.dtype, data), shape)];
-    }),
-  );
-  const results = await session.run(fed);
+      return [name, tensor(dtype, toArray(dtype, data), shape)] as const;
+    });
+    const results = Object.entries(await session.run(Object.fromEntries(fed)));
+    outcomes.push(new Map(results.map(([name, { data }]) => [name, Float64Array.from(data as ArrayLike<number | bigint>, Number)])));
+  }
   await session.release();
-  return new Map(
-    Object.entries(results).map(([name, result]) => [name, Float64Array.from(result.data as ArrayLike<number | bigint>, Number)]),
-  );
+  return outcomes;
 }
+
+export const runModel = async (model: ModelProto, values: readonly Value[], feeds: Feeds): Promise<Map<string, Float64Array>> =>
+  (await runModelOnEach(model, values, [feeds]))[0]!;
 
 /** Largest difference, in units of the expected tensor's largest magnitude (at least `floor`). */
 export function relativeError(got: ArrayLike<number>, expected: ArrayLike<number>, floor = 1e-30): number {
