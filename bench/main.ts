@@ -7,8 +7,8 @@ import { Command, Option } from "commander";
 import { wholeNumber } from "../src/cli/options.ts";
 import { packageVersion } from "../src/core/version.ts";
 import { defaultThreads, type Provider, providers, runtimeVersion } from "../src/runtime/session.ts";
-import { type MeasureOptions, measureGradients, measureScoring, measureTraining, median } from "./measure.ts";
-import { readProfile } from "./profile.ts";
+import { type MeasureOptions, measureGradients, measureScoring, measureTraining, median, warmUp } from "./measure.ts";
+import { type ProfileRow, readProfile } from "./profile.ts";
 
 // Benchmarks, not tests: medians on this machine, now. Quote ratios measured in one run, never single figures.
 
@@ -55,7 +55,7 @@ async function bench(work: Work, options: BenchOptions): Promise<Record<string, 
   };
   if (options.compare !== "torch") {
     const result = await measure();
-    return { ...result, ...about, ...(profilePrefix ? { profile: readProfile(profilePrefix) } : {}) };
+    return { ...result, ...about, ...(profilePrefix ? { profile: readProfile(profilePrefix, warmUp) } : {}) };
   }
   const key = work === "train" ? "trainImagesPerSecond" : "scoreImagesPerSecond";
   const ownKey = work === "gradients" ? "gradientImagesPerSecond" : key;
@@ -69,6 +69,11 @@ async function bench(work: Work, options: BenchOptions): Promise<Record<string, 
     );
   }
   return { ...about, ratioMedian: median(pairs.map(({ ratio }) => ratio)), pairs };
+}
+
+function profileLine({ op, shapes, nodes, milliseconds, share, gigaflopsPerSecond, gigabytesPerSecond }: ProfileRow): string {
+  const flops = gigaflopsPerSecond === undefined ? "" : `${gigaflopsPerSecond.toFixed(0)} GFLOP/s`;
+  return `${milliseconds.toFixed(2).padStart(9)} ms ${(100 * share).toFixed(1).padStart(5)}% ${String(nodes).padStart(4)} x ${flops.padStart(12)} ${gigabytesPerSecond.toFixed(1).padStart(6)} GB/s  ${op} ${shapes ?? ""}`;
 }
 
 const program = new Command("bench").description("Times training, scoring and input gradients on random images of 32 x 32.");
@@ -96,12 +101,8 @@ for (const work of Object.keys(measures) as Work[]) {
         process.stdout.write(`${name.padEnd(24)} ${typeof value === "object" ? JSON.stringify(value) : value}\n`);
       }
       const profile = result["profile"] as ReturnType<typeof readProfile> | undefined;
-      for (const { op, shapes, milliseconds, share } of [
-        ...(profile?.byType ?? []).slice(0, 12),
-        ...(profile?.byShape ?? []).slice(0, 30),
-      ]) {
-        process.stdout.write(`${milliseconds.toFixed(1).padStart(9)} ms ${(100 * share).toFixed(1).padStart(5)}%  ${op} ${shapes ?? ""}\n`);
-      }
+      for (const row of [...(profile?.byType ?? []).slice(0, 12), ...(profile?.byShape ?? []).slice(0, 40)])
+        process.stdout.write(`${profileLine(row)}\n`);
     });
 }
 await program.parseAsync();

@@ -15,7 +15,8 @@ export interface MeasureOptions extends Workload {
   readonly profilePrefix?: string;
 }
 
-const warmUp = 3;
+/** Runs before the timed ones. */
+export const warmUp = 3;
 
 export const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!;
 
