@@ -60,7 +60,7 @@ export function lower(outputs: Readonly<Record<string, Value>>, { target, weight
   const results = Object.values(outputs);
   verify(results);
   const emitter = new Emitter();
-  const to = new Lowering(emitter, target);
+  const to = new Lowering(emitter, target, new Set(weights.keys()));
   const values = reachable(results);
   const { fusions, absorbed } = planFusions(values, results, to);
   const inputs: ValueInfoProto[] = [];

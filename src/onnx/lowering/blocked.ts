@@ -1,13 +1,13 @@
 import type { Value } from "../../graph/graph.ts";
 import type { Op, OpKind, OpOf } from "../../graph/ops.ts";
-import { sameShape, staticDim, staticShape } from "../../graph/types.ts";
+import { type StaticShape, sameShape, staticDim, staticShape } from "../../graph/types.ts";
 import { int, ints, string } from "../emitter.ts";
 import type { Lowering } from "./context.ts";
 import { canSplitIntoPhases, inputGradientByPhases } from "./input-gradient.ts";
 import { plainRules, stepNode } from "./plain.ts";
 import { dilatedSum, inWholeBlocks, padBlocked } from "./shortcut.ts";
 import { canConvolveForWeights, weightGradientByConvolution } from "./weight-gradient.ts";
-import { adjointWeight, blockedWeight, swappedWeight } from "./weights.ts";
+import { adjointWeight, blockedWeight, filterShares, sliceShare, swappedWeight } from "./weights.ts";
 
 // The same ops on the CPU's blocked layout, where convolutions run near the machine's limit and everything per channel is a depthwise
 // convolution: one pass, on all threads, with a sum and a ReLU for free.
@@ -29,24 +29,40 @@ interface Convolution {
   readonly image: string;
   readonly weight: string;
   readonly bias?: string;
+  /** [N, K, H', W'] of the result. */
+  readonly shape: StaticShape;
   readonly attributes: { readonly kernel: number; readonly stride: number; readonly padding: number; readonly group: number };
+  /** Channels that each filter sees. */
+  readonly channels: number;
 }
 
-function convolve(to: Lowering, { image, weight, bias, attributes }: Convolution, { sum, relu }: Tail): string {
+/** One convolution, or several with a share of the filters each where the weight is large. */
+function convolve(to: Lowering, { image, weight, bias, shape, attributes, channels }: Convolution, { sum, relu }: Tail): string {
   const { kernel, stride, padding, group } = attributes;
-  const inputs = [image, weight, ...(bias !== undefined || sum ? [bias ?? ""] : []), ...(sum ? [to.blocked(sum)] : [])];
-  return to.emitter.node(
-    "Conv",
-    inputs,
-    {
-      kernel_shape: ints([kernel, kernel]),
-      strides: ints([stride, stride]),
-      pads: ints(new Array(4).fill(padding)),
-      group: int(group),
-      ...(relu ? { activation: string("Relu") } : {}),
-    },
-    nchwc,
-  );
+  const filters = shape[1]!;
+  const addend = sum && to.blocked(sum);
+  const shares = group === 1 ? filterShares(filters, filters * channels * kernel * kernel) : 1;
+  const results = Array.from({ length: shares }, (_, share) => {
+    const part = (name: string, axis: number) => (shares === 1 ? name : sliceShare(to, name, axis, filters, share, shares));
+    const filterPart = shares === 1 ? weight : to.once(`${weight} ${share}/${shares}`, () => part(weight, 0));
+    const optional = [
+      ...(bias !== undefined || addend !== undefined ? [bias === undefined ? "" : part(bias, 0)] : []),
+      ...(addend === undefined ? [] : [part(addend, 1)]),
+    ];
+    return to.emitter.node(
+      "Conv",
+      [image, filterPart, ...optional],
+      {
+        kernel_shape: ints([kernel, kernel]),
+        strides: ints([stride, stride]),
+        pads: ints(new Array(4).fill(padding)),
+        group: int(group),
+        ...(relu ? { activation: string("Relu") } : {}),
+      },
+      nchwc,
+    );
+  });
+  return shares === 1 ? results[0]! : to.emitter.node("Concat", results, { axis: int(1) });
 }
 
 /** y = scale_c x + shift_c as a depthwise 1x1 convolution. */
@@ -54,7 +70,12 @@ function affine(to: Lowering, x: Value, scale: string, shift: string | undefined
   const channels = staticDim(x.type.shape[1], "channels");
   const weight = to.reshape(scale, [channels, 1, 1, 1]);
   const attributes = { kernel: 1, stride: 1, padding: 0, group: channels };
-  return convolve(to, { image: to.blocked(x), weight, attributes, ...(shift === undefined ? {} : { bias: shift }) }, tail);
+  const shape = staticShape(x.type.shape, "affine");
+  return convolve(
+    to,
+    { image: to.blocked(x), weight, shape, channels: 1, attributes, ...(shift === undefined ? {} : { bias: shift }) },
+    tail,
+  );
 }
 
 const isZero = ({ op, inputs }: Value): boolean =>
@@ -75,7 +96,9 @@ const convolutions: { [K in OpKind]?: (op: OpOf<K>, value: Value, to: Lowering, 
     if (channels >= to.target.block && !to.fillsBlocks(channels)) return undefined;
     const image = channels < to.target.block ? to.plain(x!) : to.blocked(x!);
     const attributes = { kernel, stride, padding, group: 1 };
-    return convolve(to, { image, weight: blockedWeight(to, weight!), attributes, ...(bias ? { bias: to.plain(bias) } : {}) }, tail);
+    const shape = staticShape(type.shape, "conv2d");
+    const arranged = blockedWeight(to, weight!);
+    return convolve(to, { image, weight: arranged, shape, channels, attributes, ...(bias ? { bias: to.plain(bias) } : {}) }, tail);
   },
   conv2dInputGradient: ({ stride, padding }, value, to, tail) => {
     const [dy, weight] = value.inputs as [Value, Value];
@@ -83,7 +106,9 @@ const convolutions: { [K in OpKind]?: (op: OpOf<K>, value: Value, to: Lowering, 
     // A padding wider than the kernel would have to cut pixels off dY.
     if (stride !== 1 || kernel === undefined || padding >= kernel || !to.canBlock(value) || !to.canBlock(dy)) return undefined;
     const attributes = { kernel, stride: 1, padding: kernel - 1 - padding, group: 1 };
-    return convolve(to, { image: to.blocked(dy), weight: adjointWeight(to, weight), attributes }, tail);
+    const shape = staticShape(value.type.shape, "conv2dInputGradient");
+    const filters = staticDim(dy.type.shape[1], "conv2dInputGradient");
+    return convolve(to, { image: to.blocked(dy), weight: adjointWeight(to, weight), shape, channels: filters, attributes }, tail);
   },
   channelAffine: (_op, value, to, tail) => {
     const [x, scale, shift] = value.inputs as [Value, Value, Value];

@@ -29,9 +29,18 @@ export class Lowering {
   private readonly blockedNames = new Map<Value, string>();
   private readonly shared = new Map<string, string>();
 
-  constructor(emitter: Emitter, target: Target) {
+  private readonly fixedParameters: ReadonlySet<string>;
+
+  /** `fixedParameters`: names of those that become initializers of the model. */
+  constructor(emitter: Emitter, target: Target, fixedParameters: ReadonlySet<string> = new Set()) {
     this.emitter = emitter;
     this.target = target;
+    this.fixedParameters = fixedParameters;
+  }
+
+  /** Whether a value is the same at each run, so that the runtime works out once, when it loads the model, what is made of it in standard operators. */
+  isFixed({ op }: Value): boolean {
+    return op.kind === "parameter" && this.fixedParameters.has(op.name);
   }
 
   plain(value: Value): string {

@@ -6,7 +6,9 @@ import { float, int, ints } from "../emitter.ts";
 import { TensorProto_DataType } from "../generated/onnx_pb.ts";
 import type { Lowering } from "./context.ts";
 import { resize } from "./resize.ts";
+import { shortcutByConvolution } from "./shortcut.ts";
 import { weightGradientByTaps } from "./weight-gradient.ts";
+import { filterShares, sliceShare } from "./weights.ts";
 
 /** Emits a node or a few, from plain inputs to a plain output, and returns the output's name. */
 type PlainRule<K extends OpKind> = (op: OpOf<K>, inputs: readonly string[], to: Lowering, value: Value) => string;
@@ -57,20 +59,63 @@ function reshapeDims(from: Shape, shape: Shape): number[] {
   });
 }
 
+/**
+ * ONNX Runtime's CPU provider meets a scalar and a tensor [.., 1, 1] element by element (0.6 ms for 65,536 of them, against 0.1 without the last
+ * ones): so they are taken off while it does.
+ */
+function withoutLastOnes(
+  inputs: readonly string[],
+  to: Lowering,
+  { inputs: values, type }: Value,
+  emit: (inputs: readonly string[]) => string,
+): string {
+  const { shape } = type;
+  const hasScalar = values.some((operand) => operand.type.shape.length === 0);
+  if (!hasScalar || shape.length < 2 || shape.at(-1) !== 1 || !shape.every((dim) => typeof dim === "number")) return emit(inputs);
+  const flat = inputs.map((name, i) => (values[i]!.type.shape.length === 0 ? name : to.reshape(name, [sizeOf(shape)])));
+  return to.reshape(emit(flat), shape);
+}
+
+/** Of a 1x1 convolution: dX = W^T dY at every pixel (ConvTranspose of 256 to 1 channels: 0.90 ms, the product 0.17). */
+function pointwiseInputGradient([dy, weight]: readonly string[], to: Lowering, value: Value): string {
+  const [batch, filters, height, width] = staticShape(inputShape(value), "input gradient") as [number, number, number, number];
+  const channels = value.type.shape[1] as number;
+  const turned = to.emitter.node("Transpose", [to.reshape(weight!, [filters, channels])], { perm: ints([1, 0]) });
+  const product = to.emitter.node("MatMul", [turned, to.reshape(dy!, [batch, filters, height * width])]);
+  return to.reshape(product, [batch, channels, height, width]);
+}
+
+/**
+ * [.., 1, 1] -> [.., H, W], as the gradient of a mean over pixels asks for, by a product [.., 1] x [1, H W] with ones: Expand runs on one thread and
+ * element by element ([128, 256, 4, 4]: 0.93 ms against 0.06).
+ */
+function expandLast({ shape }: OpOf<"expand">, x: string, to: Lowering, value: Value): string | undefined {
+  const from = inputShape(value);
+  const axis = shape.findIndex((dim, i) => dim !== from[i]);
+  if (to.target.provider !== "cpu" || axis < 1 || from.length !== shape.length || from.slice(axis).some((dim) => dim !== 1))
+    return undefined;
+  const [outer, inner] = [shape.slice(0, axis), shape.slice(axis)].map((dims) => sizeOf(staticShape(dims, "expand"))) as [number, number];
+  const ones = to.emitter.constant("float32", [1, inner], new Array(inner).fill(1));
+  return to.reshape(to.emitter.node("MatMul", [to.reshape(x, [outer, 1]), ones]), staticShape(shape, "expand"));
+}
+
 export const plainRules: { [K in OpKind]: PlainRule<K> } = {
   input: (op) => op.name,
   parameter: (op) => op.name,
   constant: (op, _inputs, to) => to.emitter.constant(op.dtype, op.shape, op.data),
   unary: (op, [x], to) => (op.fn === "step" ? stepNode(to, x!) : to.emitter.node(unaryOps[op.fn], [x!])),
-  binary: (op, inputs, to) => to.emitter.node(binaryOps[op.fn], inputs),
+  binary: (op, inputs, to, value) => withoutLastOnes(inputs, to, value, (operands) => to.emitter.node(binaryOps[op.fn], operands)),
   compare: (op, inputs, to) => to.emitter.node(compareOps[op.fn], inputs),
   cast: (op, inputs, to) => to.emitter.node("Cast", inputs, { to: int(elementTypes[op.dtype]) }),
   where: (_op, inputs, to) => to.emitter.node("Where", inputs),
   stopGradient: (_op, [x]) => x!,
   reshape: (op, [x], to, value) => to.emitter.node("Reshape", [x!, to.emitter.indices(reshapeDims(inputShape(value), op.shape))]),
   transpose: (op, inputs, to) => to.emitter.node("Transpose", inputs, { perm: ints(op.permutation) }),
-  expand: (op, [x], to) => to.emitter.node("Expand", [x!, to.emitter.indices(staticShape(op.shape, "expand"))]),
+  expand: (op, [x], to, value) =>
+    expandLast(op, x!, to, value) ?? to.emitter.node("Expand", [x!, to.emitter.indices(staticShape(op.shape, "expand"))]),
   pad: (op, [x], to, value) => {
+    const shortcut = shortcutByConvolution(op, value, to);
+    if (shortcut !== undefined) return shortcut;
     let name = x!;
     const dilated = [...inputShape(value)];
     // Between the elements: see each element as [1], pad it to [interior + 1], and see the rows as one again.
@@ -126,10 +171,23 @@ export const plainRules: { [K in OpKind]: PlainRule<K> } = {
     ]);
   },
   logSoftmax: (_op, inputs, to) => to.emitter.node("LogSoftmax", inputs, { axis: int(-1) }),
-  conv2d: (op, inputs, to) =>
-    to.emitter.node("Conv", inputs, { strides: ints([op.stride, op.stride]), pads: ints(new Array(4).fill(op.padding)) }),
+  conv2d: (op, [x, weight, bias], to, value) => {
+    const [filters, ...rest] = staticShape(inputShape(value, 1), "conv2d") as [number, ...number[]];
+    const shares = to.target.provider === "cpu" ? filterShares(filters, filters * sizeOf(rest)) : 1;
+    const results = Array.from({ length: shares }, (_, share) => {
+      const ofShare = [weight!, ...(bias ? [bias] : [])].map((name) =>
+        shares === 1 ? name : to.once(`${name} ${share}/${shares}`, () => sliceShare(to, name, 0, filters, share, shares)),
+      );
+      return to.emitter.node("Conv", [x!, ...ofShare], {
+        strides: ints([op.stride, op.stride]),
+        pads: ints(new Array(4).fill(op.padding)),
+      });
+    });
+    return shares === 1 ? results[0]! : to.emitter.node("Concat", results, { axis: int(1) });
+  },
   conv2dInputGradient: (op, inputs, to, value) => {
     const [dy, weight] = [inputShape(value, 0), inputShape(value, 1)];
+    if (op.stride === 1 && op.padding === 0 && weight[2] === 1 && weight[3] === 1) return pointwiseInputGradient(inputs, to, value);
     // What the forward convolution left over at the bottom and the right gets rows and columns of its own.
     const leftover = ([axis, size]: readonly [number, number]) =>
       size - ((staticDim(dy[axis], "conv") - 1) * op.stride + staticDim(weight[axis], "conv") - 2 * op.padding);

@@ -15,14 +15,42 @@ export const inWholeBlocks = (to: Lowering, ...amounts: readonly number[]): bool
 
 const isEvery = (amounts: readonly number[], expected: readonly number[]): boolean => amounts.every((amount, i) => amount === expected[i]);
 
+/** Zeros for new channels and nothing else. */
+const addsChannelsOnly = ({ low, high, interior }: OpOf<"pad">): boolean =>
+  low.length === 4 && isEvery(interior, [0, 0, 0, 0]) && [0, 2, 3].every((axis) => low[axis] === 0 && high[axis] === 0);
+
+/**
+ * In standard operators: every second pixel with zeros for new channels, as a 1x1 convolution with a selection matrix; undefined for any other
+ * padding. ONNX Runtime blocks a convolution (and adds to it on its way out) but neither Slice nor Pad.
+ */
+export function shortcutByConvolution(op: OpOf<"pad">, value: Value, to: Lowering): string | undefined {
+  const sampled = value.inputs[0]!;
+  const image = sampled.inputs[0];
+  const stride = image && wholeImageStride(sampled, image);
+  if (stride === undefined || to.target.provider !== "cpu" || !addsChannelsOnly(op)) return undefined;
+  const [channels, filters] = [sampled.type.shape[1] as number, value.type.shape[1] as number];
+  const selection = new Array<number>(filters * channels).fill(0);
+  for (let c = 0; c < channels; c++) selection[(c + op.low[1]!) * channels + c] = 1;
+  const weight = to.emitter.constant("float32", [filters, channels, 1, 1], selection);
+  return to.emitter.node("Conv", [to.plain(image!), weight], { kernel_shape: ints([1, 1]), strides: ints([stride, stride]) });
+}
+
+/** The stride of a slice that takes every stride-th pixel of all rows and columns, of all images and channels. */
+function wholeImageStride({ op }: Value, image: Value): number | undefined {
+  if (op.kind !== "slice" || image.type.shape.length !== 4) return undefined;
+  const { start, stop, step } = op;
+  // A named size is sliced whole, which is written -1.
+  const isWhole = image.type.shape.every((dim, axis) => start[axis] === 0 && (stop[axis] === dim || stop[axis] === -1));
+  return isWhole && step[0] === 1 && step[1] === 1 && step[2] === step[3] ? step[2] : undefined;
+}
+
 /** Zeros for new channels, or a zero after every pixel of every row and column; undefined for any other padding. */
 export function padBlocked(op: OpOf<"pad">, value: Value, to: Lowering): string | undefined {
   const x = value.inputs[0]!;
   if (!to.canBlock(value) || !to.canBlock(x) || !to.isBlocked(x)) return undefined;
   if (isDilation(op)) return dilate(x, to);
-  const { low, high, interior } = op;
-  const isChannelsOnly = isEvery(interior, [0, 0, 0, 0]) && [0, 2, 3].every((axis) => low[axis]! + high[axis]! === 0);
-  return isChannelsOnly && inWholeBlocks(to, low[1]!, high[1]!) ? addChannels(low[1]!, x, value, to) : undefined;
+  const { low, high } = op;
+  return addsChannelsOnly(op) && inWholeBlocks(to, low[1]!, high[1]!) ? addChannels(low[1]!, x, value, to) : undefined;
 }
 
 /** The inverse of taking every second pixel: [N, C, H, W] -> [N, C, 2 H, 2 W]. */
@@ -60,12 +88,8 @@ function addChannels(before: number, x: Value, value: Value, to: Lowering): stri
 
 function sampled(x: Value, to: Lowering): { readonly image: Value; readonly stride: number } {
   const image = x.inputs[0];
-  if (x.op.kind !== "slice" || !image || !to.isBlocked(image)) return { image: x, stride: 1 };
-  const [, channels, height, width] = image.type.shape as readonly number[];
-  const { start, stop, step } = x.op;
-  const isWhole =
-    isEvery(start, [0, 0, 0, 0]) && stop[1] === channels && stop[2] === height && stop[3] === width && stop[0] === image.type.shape[0];
-  return isWhole && step[0] === 1 && step[1] === 1 && step[2] === step[3] ? { image, stride: step[2]! } : { image: x, stride: 1 };
+  const stride = image && to.isBlocked(image) ? wholeImageStride(x, image) : undefined;
+  return image && stride !== undefined ? { image, stride } : { image: x, stride: 1 };
 }
 
 /** The gradient of a block's input: the stride-2 convolution's, with the dilated gradient of the shortcut as a sum on the way out. */
