@@ -45,7 +45,7 @@ export async function measureTraining(options: MeasureOptions): Promise<Record<s
   const session = await FeedbackSession.create(model, initialState(step.parameters, step.optimizerState, 1), sessionOptions(options));
   const compileMs = performance.now() - compiling;
   const images = tensor("uint8", randomImages(options, options.batch), imageShape(options, options.batch));
-  const labels = tensor("int64", randomLabels(options.batch), [options.batch]);
+  const labels = tensor("int64", randomLabels(options, options.batch), [options.batch]);
   const learningRate = tensor("float32", Float32Array.of(1e-3), []);
   const times = await time(options.steps, () => session.step({ images, labels, learningRate }));
   if (options.profilePrefix) session.endProfiling();
@@ -56,33 +56,46 @@ export async function measureTraining(options: MeasureOptions): Promise<Record<s
     stepMsP50,
     compileMs,
     nodes: model.graph!.node.length,
-    peakMemoryMb: process.resourceUsage().maxRSS / 1024,
+    peakMemoryMb: peakMemoryMb(),
   };
 }
 
-/** Batch sizes tried for the best rate; PyTorch is timed at the one asked for. */
-const scoreBatches = [16, 32, 64, 128];
+const peakMemoryMb = (): number => process.resourceUsage().maxRSS / 1024;
 
-export async function measureScoring(options: MeasureOptions): Promise<Record<string, number>> {
+/** Batch sizes tried for the best rate, by both sides. */
+export const scoreBatches = [16, 32, 64, 128, 256] as const;
+
+/** At each of `batches` and, with its latency, at one image. A profile is taken at `options.batch` alone. */
+export async function measureScoring(options: MeasureOptions, batches: readonly number[] = scoreBatches): Promise<Record<string, number>> {
   const session = await Session.create(encodeModelFile(untrainedModel(options)), sessionOptions(options));
   const feed = (count: number) => ({ images: tensor("uint8", randomImages(options, count), imageShape(options, count)) });
-  let best = { scoreImagesPerSecond: 0, batchSize: 0 };
-  for (const count of scoreBatches) {
+  const timesOf = (count: number) => {
     const images = feed(count);
-    const rate = (count * 1000) / median(await time(Math.ceil((options.steps * 128) / count), () => session.run(images)));
-    if (rate > best.scoreImagesPerSecond) best = { scoreImagesPerSecond: rate, batchSize: count };
+    return time(Math.ceil((options.steps * 128) / Math.min(count, 128)), () => session.run(images));
+  };
+  try {
+    let best = { scoreImagesPerSecond: 0, batchSize: 0 };
+    for (const count of options.profilePrefix ? [options.batch] : batches) {
+      const rate = (count * 1000) / median(await timesOf(count));
+      if (rate > best.scoreImagesPerSecond) best = { scoreImagesPerSecond: rate, batchSize: count };
+    }
+    if (options.profilePrefix) {
+      session.endProfiling();
+      return best;
+    }
+    const one = feed(1);
+    const latencies = (await time(200, () => session.run(one))).sort((a, b) => a - b);
+    const latency = { latencyMsP50: median(latencies), latencyMsP99: latencies[Math.floor(latencies.length * 0.99)]! };
+    return { ...best, ...latency, peakMemoryMb: peakMemoryMb() };
+  } finally {
+    await session.release();
   }
-  const one = feed(1);
-  const latencies = (await time(200, () => session.run(one))).sort((a, b) => a - b);
-  if (options.profilePrefix) session.endProfiling();
-  await session.release();
-  return { ...best, latencyMsP50: median(latencies), latencyMsP99: latencies[Math.floor(latencies.length * 0.99)]! };
 }
 
 export async function measureGradients(options: MeasureOptions): Promise<Record<string, number>> {
   const gradients = await InputGradients.load(untrainedModel(options), options.batch, sessionOptions(options));
   const x = Float32Array.from(randomImages(options, options.batch), (value) => value / 255);
-  const weights = new Float32Array(options.batch * 10).fill(1);
+  const weights = new Float32Array(options.batch * options.classes).fill(1);
   const times = await time(options.steps, () => gradients.run(x, weights));
   await gradients.release();
   return { gradientImagesPerSecond: (options.batch * 1000) / median(times) };
