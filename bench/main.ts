@@ -125,7 +125,7 @@ for (const work of Object.keys(measures) as Work[]) {
     .action(async (options: BenchOptions) => {
       const about = circumstances();
       const result = options.compare === "torch" ? await compare(work, options) : await measureOnce(work, options);
-      const run = { ...result, work, ...options, ...about };
+      const run = { work, ...options, ...result, ...about };
       if (!options.json) print(run);
       finish(run, options);
     });
@@ -138,7 +138,7 @@ withWorkload(program.command("growth"))
     const { depth, batch, size, classes, negatives, steps } = options;
     const rows = measureGrowth({ depth, channels: options.channels === 3 ? 3 : 1, batch, size, classes, negatives }, steps);
     if (!options.json) process.stdout.write(`${[growthHeader, ...rows.map(growthLine)].join("\n")}\n`);
-    finish({ rows, ...options, ...about }, options);
+    finish({ ...options, rows, ...about }, options);
   });
 
 await program.parseAsync();

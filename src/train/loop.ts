@@ -1,6 +1,7 @@
 import { Interrupted, UserError } from "../core/errors.ts";
+import { gatherAugmented } from "../data/augment.ts";
 import type { BatchOrder } from "../data/batches.ts";
-import { gatherImages, gatherLabels, type ImageSet } from "../data/image-set.ts";
+import { gatherLabels, type ImageSet } from "../data/image-set.ts";
 import { learningRateAt } from "../optim/schedule.ts";
 import type { FeedbackSession, StateTensor } from "../runtime/feedback.ts";
 import { type Tensor, tensor } from "../runtime/session.ts";
@@ -47,7 +48,7 @@ export async function runSteps(
 ): Promise<Checkpoint> {
   const { config, data, out, signal, onProgress, checkpointEverySteps = 200 } = options;
   const steps = Math.max(1, Math.round(config.epochs * order.stepsPerEpoch));
-  const feeds = new BatchFeeds(data, config.batchSize);
+  const feeds = new BatchFeeds(data, config);
   const startedAt = performance.now();
   const history = [...position.history];
   let pending = { steps: position.pending.steps, sums: { ...position.pending.sums } };
@@ -65,7 +66,7 @@ export async function runSteps(
       throw new Interrupted(`stopped after ${step} of ${steps} steps; go on with: sdim train --out ${out} --resume`);
     }
     const learningRate = learningRateAt(config.schedule, config.learningRate, step, steps);
-    const metrics = await session.step(feeds.of(order.batch(step), learningRate));
+    const metrics = await session.step(feeds.of(order.batch(step), step, learningRate));
     requireFiniteMetrics(metrics, step, out);
     speed.tick();
     for (const [name, value] of Object.entries(metrics)) pending.sums[name] = (pending.sums[name] ?? 0) + value;
@@ -115,19 +116,21 @@ function requireFiniteState(state: ReadonlyMap<string, StateTensor>, step: numbe
 /** The inputs of a step, in buffers that are used again. */
 class BatchFeeds {
   private readonly data: ImageSet;
+  private readonly config: TrainConfig;
   private readonly images: Uint8Array;
   private readonly labels: BigInt64Array;
   private readonly shape: readonly number[];
 
-  constructor(data: ImageSet, batchSize: number) {
+  constructor(data: ImageSet, config: TrainConfig) {
     this.data = data;
-    this.shape = [batchSize, data.height, data.width, data.channels];
+    this.config = config;
+    this.shape = [config.batchSize, data.height, data.width, data.channels];
     this.images = new Uint8Array(this.shape.reduce((a, b) => a * b, 1));
-    this.labels = new BigInt64Array(batchSize);
+    this.labels = new BigInt64Array(config.batchSize);
   }
 
-  of(indices: Int32Array, learningRate: number): Record<string, Tensor> {
-    gatherImages(this.data, indices, this.images);
+  of(indices: Int32Array, step: number, learningRate: number): Record<string, Tensor> {
+    gatherAugmented(this.data, indices, this.config, { seed: this.config.seed, step }, this.images);
     gatherLabels(this.data, indices, this.labels);
     return {
       images: tensor("uint8", this.images, this.shape),
