@@ -6,14 +6,16 @@ const out = process.argv[2] ?? "runs/example";
 
 const { modelPath } = await train({
   config: resolveConfig({ widths: [16, 32, 32, 64], imageSize: 16, batchSize: 32, epochs: 6, learningRate: 0.003 }),
-  data: takeFirst(loadDataset("mnist", "train"), 3000),
+  data: takeFirst(await loadDataset("mnist", "train"), 3000),
   out,
   force: true,
   onProgress: ({ step, steps, loss }) => step % 20 === 0 && process.stderr.write(`step ${step} of ${steps}: loss ${loss.toFixed(2)}\n`),
 });
 
 const classifier = await Classifier.load(modelPath);
-const { evaluation } = await evaluate(classifier, loadDataset("mnist", "test"), { ood: [loadDataset("fashion-mnist-sample", "test")] });
+const { evaluation } = await evaluate(classifier, await loadDataset("mnist", "test"), {
+  ood: [await loadDataset("fashion-mnist-sample", "test")],
+});
 process.stdout.write(`${renderTable(evaluation)}\n`);
 
 for (const file of ["samples/images/digit.png", "samples/images/shirt.png"]) {

@@ -21,10 +21,10 @@ async function writePicture(path: string, set: ImageSet, index: number): Promise
   writeFileAtomic(path, await encodePng({ pixels, height: set.height, width: set.width, channels: 1 }));
 }
 
-const garments = loadDataset("fashion-mnist", "test");
+const garments = await loadDataset("fashion-mnist", "test");
 const sample = takeFirst(garments, 1000);
 const folder = "samples/fashion-mnist-1000";
 writeFileAtomic(`${folder}/t10k-first1000-images-idx3-ubyte.gz`, idx([1000, 28, 28], sample.pixels));
 writeFileAtomic(`${folder}/t10k-first1000-labels-idx1-ubyte.gz`, idx([1000], Uint8Array.from(sample.labels)));
-await writePicture("samples/images/digit.png", loadDataset("mnist", "test"), 0);
+await writePicture("samples/images/digit.png", await loadDataset("mnist", "test"), 0);
 await writePicture("samples/images/shirt.png", garments, garments.labels.indexOf(6));

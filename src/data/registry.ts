@@ -96,7 +96,7 @@ export interface LoadOptions {
  * `dataDir`, $SDIM_DATA_DIR/<name>, ~/.cache/sdim/<name>, then where its package puts it, and checked by SHA-256.
  * Errors: UserError for an unknown name (with the nearest match), files that are missing (with how to get them) or not the published ones.
  */
-export function loadDataset(spec: string, split: Split, options: LoadOptions = {}): ImageSet {
+export async function loadDataset(spec: string, split: Split, options: LoadOptions = {}): Promise<ImageSet> {
   if (isFolder(spec)) return loadFolder(spec, split);
   const name = oneOf("data set (and no such folder)", spec, datasetNames);
   const set: Published = published[name];

@@ -22,10 +22,10 @@ import { expectGradientsMatchDifferences, type Feeds, relativeError } from "../s
 
 const out = temporaryFolder();
 const path = join(out, "model.onnx");
-const digits = testDigits();
-const garments = takeFirst(loadDataset("fashion-mnist-sample", "test"), 100);
+const digits = await testDigits();
+const garments = takeFirst(await loadDataset("fashion-mnist-sample", "test"), 100);
 beforeAll(async () => {
-  await train({ config: tinyConfig({ epochs: 4 }), data: trainingDigits(), out });
+  await train({ config: tinyConfig({ epochs: 4 }), data: await trainingDigits(), out });
 });
 
 function randomImages(count: number, height: number, width: number) {
@@ -108,7 +108,7 @@ describe("a model file", () => {
 
   it("with a training-frequency prior decides by log p(z|c) + log p(c)", async () => {
     const folder = temporaryFolder();
-    const data = trainingDigits();
+    const data = await trainingDigits();
     const { model } = await train({
       config: tinyConfig({ epochs: 4, prior: "training-frequency" }),
       data,

@@ -11,8 +11,8 @@ const model = join(run, "model.onnx");
 const tiny = ["--widths", "16,16,32,32", "--image-size", "16", "--dimension", "8", "--batch-size", "32", "--learning-rate", "0.005"];
 
 beforeAll(async () => {
-  writeIdxSplit(data, "train", trainingDigits());
-  writeIdxSplit(data, "t10k", testDigits());
+  writeIdxSplit(data, "train", await trainingDigits());
+  writeIdxSplit(data, "t10k", await testDigits());
   const trained = await sdim("train", "--data", data, "--out", run, "--epochs", "6", ...tiny, "--seed", "3", "--json");
   expect(trained.stderr).toContain("training on 300 images");
   expect(trained.code).toBe(0);

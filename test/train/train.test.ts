@@ -11,7 +11,7 @@ import { resolveConfig } from "../../src/train/config.ts";
 import { train } from "../../src/train/train.ts";
 import { temporaryFolder, testDigits, tinyConfig, trainingDigits } from "../support/digits.ts";
 
-const data = trainingDigits();
+const data = await trainingDigits();
 
 describe("train", () => {
   it.each(["sdim", "softmax"] as const)("learns real digits with the %s head", async (head) => {
@@ -19,7 +19,7 @@ describe("train", () => {
     const result = await train({ config: tinyConfig({ head }), data, out });
     expect(result.history.at(-1)!.loss).toBeLessThan(result.history[0]!.loss);
     const classifier = await Classifier.load(result.modelPath);
-    const { evaluation } = await evaluate(classifier, testDigits(), { percentiles: [1] });
+    const { evaluation } = await evaluate(classifier, await testDigits(), { percentiles: [1] });
     await classifier.release();
     expect(evaluation.accuracy).toBeGreaterThan(0.85);
     expect(evaluation.rejection[0]!.selectiveAccuracy).toBeGreaterThan(0.9);

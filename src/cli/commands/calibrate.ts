@@ -30,7 +30,7 @@ export function addCalibrate(program: Command): void {
     .addHelpText("after", "\nExample:\n  $ sdim calibrate runs/a/model.onnx --data mnist --percentile 2")
     .action(async (path: string, options: CalibrateCommandOptions) => {
       const model = readModelFile(path);
-      const data = loadDataset(options.data, options.split, options.dataDir === undefined ? {} : { dataDir: options.dataDir });
+      const data = await loadDataset(options.data, options.split, options.dataDir === undefined ? {} : { dataDir: options.dataDir });
       const line = new ProgressLine();
       const { file } = await calibrateModel(model, data, {
         percentile: options.percentile[0]!,

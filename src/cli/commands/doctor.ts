@@ -43,7 +43,7 @@ async function examine(): Promise<Check[]> {
   const gpu = await probeWebGpu();
   checks.push({ what: "WebGPU provider", state: gpu.works ? "ok" : "missing", detail: gpu.works ? "works" : `not usable: ${gpu.reason}` });
   for (const name of datasetNames) {
-    checks.push(await checked(`data set ${name}`, () => `${loadDataset(name, "test").count} test images`, "missing"));
+    checks.push(await checked(`data set ${name}`, async () => `${(await loadDataset(name, "test")).count} test images`, "missing"));
   }
   return checks;
 }

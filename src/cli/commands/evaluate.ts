@@ -37,8 +37,8 @@ export function addEvaluate(program: Command): void {
     const { provider, threads } = options;
     const classifier = await Classifier.load(path, { provider, ...(threads === undefined ? {} : { threads }) });
     const loading: LoadOptions = options.dataDir === undefined ? {} : { dataDir: options.dataDir };
-    const data = loadDataset(options.data, options.split, loading);
-    const ood = (options.ood ?? []).map((name) => loadDataset(name, "test", loading));
+    const data = await loadDataset(options.data, options.split, loading);
+    const ood = await Promise.all((options.ood ?? []).map((name) => loadDataset(name, "test", loading)));
     const line = new ProgressLine();
     const { evaluation } = await evaluate(classifier, data, {
       ood,

@@ -35,9 +35,9 @@ function isUnfinished(out: string, config: TrainConfig): boolean {
 
 async function runQuickstart(out: string): Promise<void> {
   const config = resolveConfig({}, "quick");
-  const digits = loadDataset("mnist", "train");
-  const test = loadDataset("mnist", "test");
-  const garments = loadDataset("fashion-mnist-sample", "test");
+  const digits = await loadDataset("mnist", "train");
+  const test = await loadDataset("mnist", "test");
+  const garments = await loadDataset("fashion-mnist-sample", "test");
   const { model, modelPath, history, elapsedSeconds } = await trainWithProgress(
     { out, resume: isUnfinished(out, config), force: true },
     config,

@@ -69,10 +69,10 @@ async function runTrain(options: TrainCommandOptions & Record<string, unknown>):
   const spec = options.data ?? start.data;
   if (spec === undefined) throw new UserError("--data: name a data set or a folder to train on");
   const loading: LoadOptions = options.dataDir === undefined ? {} : { dataDir: options.dataDir };
-  const whole = loadDataset(spec, "train", loading);
+  const whole = await loadDataset(spec, "train", loading);
   const data = options.limit === undefined ? whole : takeFirst(whole, options.limit);
   const result = await trainWithProgress(options, start.config, data);
-  const test = testSplit(spec, loading);
+  const test = await testSplit(spec, loading);
   const accuracy = test && (await measure(result, test));
   if (options.json) {
     const { card } = result.model;
@@ -126,9 +126,9 @@ export async function trainWithProgress(machine: TrainingMachine, config: TrainC
   }
 }
 
-function testSplit(spec: string, loading: LoadOptions): ImageSet | undefined {
+async function testSplit(spec: string, loading: LoadOptions): Promise<ImageSet | undefined> {
   try {
-    return loadDataset(spec, "test", loading);
+    return await loadDataset(spec, "test", loading);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     note(`not measured on a test split: ${error.message}`);
