@@ -1,13 +1,15 @@
-import { add, div, logSoftmax, mean, mul, neg, oneHot, relu, softplus, square, sub, sum } from "../graph/build.ts";
+import { add, div, logSoftmax, mean, mul, neg, oneHot, relu, square, sub, sum } from "../graph/build.ts";
 import type { Value } from "../graph/graph.ts";
 import { staticDim } from "../graph/types.ts";
 import type { Scores } from "../nn/critic.ts";
+import { type MiBound, mutualInformationLoss } from "./bounds.ts";
 
 export interface LossConfig {
   /** Weights of mutual information, negative log-likelihood and margin (paper, Eq. 7). */
   readonly alpha: number;
   readonly beta: number;
   readonly gamma: number;
+  readonly miBound: MiBound;
   /** K: the margin wanted between the true class and each other, in the units of `perDimension`. */
   readonly margin: number;
   /** Whether the likelihood losses use ll / d, as the paper's reported logits require, or the raw ll. */
@@ -18,17 +20,6 @@ export interface LossConfig {
 export interface Loss {
   readonly total: Value;
   readonly parts: Readonly<Record<string, Value>>;
-}
-
-/**
- * Negative Jensen-Shannon lower bound of the mutual information, up to an additive constant:
- *   J_MI = mean over pairs softplus(-T) + mean over other pairs softplus(T)   (paper, Eq. 3)
- */
-export function mutualInformationLoss({ positive, negative, negativeMask }: Scores): Value {
-  const penalty = softplus(negative);
-  if (!negativeMask) return add(mean(softplus(neg(positive))), mean(penalty));
-  const [count, , positions] = negative.type.shape as [number, number, number];
-  return add(mean(softplus(neg(positive))), mul(sum(mul(penalty, negativeMask)), 1 / (count * (count - 1) * positions)));
 }
 
 /** The score of the true class, [N, 1], of scores [N, C] and labels int64 [N]. */
@@ -50,7 +41,7 @@ export function marginLoss(scores: Value, labels: Value, margin: number): Value 
 export function sdimLoss(classLogLikelihoods: Value, critic: Scores, labels: Value, dimension: number, config: LossConfig): Loss {
   const scores = config.perDimension ? div(classLogLikelihoods, dimension) : classLogLikelihoods;
   const parts = {
-    mutualInformation: mutualInformationLoss(critic),
+    mutualInformation: mutualInformationLoss(critic, config.miBound),
     negativeLogLikelihood: negativeLogLikelihood(scores, labels),
     margin: marginLoss(scores, labels, config.margin),
   };

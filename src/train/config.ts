@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../core/errors.ts";
 import { oneOf } from "../core/names.ts";
+import { miBounds } from "../losses/bounds.ts";
 import type { LossConfig } from "../losses/losses.ts";
 import { localFeatureStages, type ModelConfig } from "../nn/classifier.ts";
 
@@ -14,6 +15,7 @@ export const trainConfigSchema = z.strictObject({
   critic: z.enum(["concat", "dot"]),
   localFeatures: z.enum(localFeatureStages),
   negatives: z.enum(["shuffled", "all-pairs"]),
+  miBound: z.enum(miBounds).describe("lower bound of the mutual information"),
   alpha: z.number().min(0).describe("weight of the mutual-information loss"),
   beta: z.number().min(0).describe("weight of the negative log-likelihood"),
   gamma: z.number().min(0).describe("weight of the margin loss"),
@@ -43,6 +45,7 @@ export const defaults: TrainConfig = {
   critic: "concat",
   localFeatures: "stage4",
   negatives: "shuffled",
+  miBound: "jensen-shannon",
   alpha: 1,
   beta: 1,
   gamma: 1,
@@ -87,6 +90,6 @@ export function modelConfigOf(config: TrainConfig, classes: number, channels: 1 
   return { head, classes, channels, imageSize, depth, widths, dimension, critic, localFeatures, logSigmaFloor };
 }
 
-export function lossConfigOf({ alpha, beta, gamma, margin, perDimension }: TrainConfig): LossConfig {
-  return { alpha, beta, gamma, margin, perDimension };
+export function lossConfigOf({ alpha, beta, gamma, miBound, margin, perDimension }: TrainConfig): LossConfig {
+  return { alpha, beta, gamma, miBound, margin, perDimension };
 }

@@ -4,7 +4,8 @@ import * as b from "../../src/graph/build.ts";
 import { gradients } from "../../src/graph/gradients.ts";
 import { Graph, type Value } from "../../src/graph/graph.ts";
 import { evaluate } from "../../src/graph/reference.ts";
-import { crossEntropyLoss, marginLoss, mutualInformationLoss, negativeLogLikelihood, sdimLoss } from "../../src/losses/losses.ts";
+import { mutualInformationLoss } from "../../src/losses/bounds.ts";
+import { crossEntropyLoss, marginLoss, negativeLogLikelihood, sdimLoss } from "../../src/losses/losses.ts";
 import { classify, classifyForTraining, type ModelConfig } from "../../src/nn/classifier.ts";
 import { type CriticKind, criticScores, type Negatives } from "../../src/nn/critic.ts";
 import { classLogLikelihoods } from "../../src/nn/gaussians.ts";
@@ -273,7 +274,7 @@ describe("whole networks with all their gradients", () => {
     const x = b.parameter(net.graph, "x", [4, 1, 32, 32]);
     const labels = b.constant(net.graph, config.labels, [4], "int64");
     const { classScores, representation, critic } = classifyForTraining(net, x, model, config.negatives ?? "shuffled");
-    const losses = { alpha: 1, beta: 1, gamma: 1, margin: 10, perDimension: true };
+    const losses = { alpha: 1, beta: 1, gamma: 1, miBound: "jensen-shannon", margin: 10, perDimension: true } as const;
     const { total, parts } = critic ? sdimLoss(classScores, critic, labels, 64, losses) : crossEntropyLoss(classScores, labels);
     const outputs = outputsOf(golden, net.graph, { representation, ...parts, loss: total }, total);
     expectReference(golden, outputs);

@@ -22,7 +22,7 @@ const base: ModelConfig = {
   localFeatures: "stage4",
   logSigmaFloor: null,
 };
-const loss = { alpha: 1, beta: 1, gamma: 1, margin: 10, perDimension: true };
+const loss = { alpha: 1, beta: 1, gamma: 1, miBound: "jensen-shannon", margin: 10, perDimension: true } as const;
 
 const weightsOf = (model: ModelConfig): number =>
   countWeights(buildTrainingStep({ model, loss, negatives: "shuffled", batchSize: 4, height: 32, width: 32 }).parameters);

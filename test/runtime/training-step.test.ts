@@ -29,7 +29,7 @@ const step = buildTrainingStep({
     localFeatures: "stage4",
     logSigmaFloor: null,
   },
-  loss: { alpha: 1, beta: 1, gamma: 1, margin: 10, perDimension: true },
+  loss: { alpha: 1, beta: 1, gamma: 1, miBound: "jensen-shannon", margin: 10, perDimension: true },
   negatives: "shuffled",
   batchSize,
   height: 12,
