@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -47,9 +47,14 @@ const measureOptions = (options: BenchOptions, profilePrefix?: string): MeasureO
 async function measureOnce(work: Work, options: BenchOptions): Promise<Record<string, unknown>> {
   if (work === "score" && options.onlyBatch) return measureScoring(measureOptions(options), [options.batch]);
   if (!options.profile) return measures[work](measureOptions(options));
-  const prefix = join(mkdtempSync(join(tmpdir(), "sdim-bench-")), "profile");
-  const result = await measures[work](measureOptions(options, prefix));
-  return { ...result, profile: readProfile(prefix, warmUp) };
+  const folder = mkdtempSync(join(tmpdir(), "sdim-bench-"));
+  const prefix = join(folder, "profile");
+  try {
+    const result = await measures[work](measureOptions(options, prefix));
+    return { ...result, profile: readProfile(prefix, warmUp) };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }
 
 interface Pair {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { median } from "./measure.ts";
 
@@ -97,14 +97,13 @@ const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b
 const microseconds = (events: readonly ProfileEvent[]): number => sum(events.map(({ dur }) => dur));
 
 /**
- * Reads ONNX Runtime's profile written under `prefix` (and deletes it): time per op type, and per op type with its shapes, the longest first.
+ * Reads ONNX Runtime's profile written under `prefix`: time per op type, and per op type with its shapes, the longest first.
  * The first `warmUpRuns` do not count.
  */
 export function readProfile(prefix: string, warmUpRuns: number): { readonly byType: ProfileRow[]; readonly byShape: ProfileRow[] } {
   const folder = dirname(prefix);
   const file = readdirSync(folder).find((name) => name.startsWith(basename(prefix)) && name.endsWith(".json"))!;
   const events = JSON.parse(readFileSync(join(folder, file), "utf8")) as ProfileEvent[];
-  rmSync(join(folder, file));
   const kernels = events.filter(({ cat, name }) => cat === "Node" && name.endsWith("kernel_time"));
   const runs = events
     .filter(({ name }) => name === "model_run")

@@ -7,6 +7,7 @@ import { addEvaluate } from "./commands/evaluate.ts";
 import { addInspect } from "./commands/inspect.ts";
 import { addPredict } from "./commands/predict.ts";
 import { addQuickstart } from "./commands/quickstart.ts";
+import { addReproduce } from "./commands/reproduce.ts";
 import { addTrain } from "./commands/train.ts";
 import { note } from "./output.ts";
 
@@ -22,7 +23,7 @@ const program = new Command("sdim")
     "after",
     "\nFirst steps:\n  $ sdim doctor\n  $ sdim train --data mnist --out runs/a --epochs 5\n  $ sdim evaluate runs/a/model.onnx --data mnist --ood fashion-mnist --percentile 1,2\n  $ sdim predict runs/a/model.onnx samples/images/digit.png samples/images/shirt.png\n\nExit codes: 0 done, 1 our failure, 2 a mistake in what was asked, 130 stopped.",
   );
-for (const add of [addTrain, addCalibrate, addEvaluate, addPredict, addInspect, addDoctor, addQuickstart]) add(program);
+for (const add of [addTrain, addCalibrate, addEvaluate, addPredict, addInspect, addDoctor, addReproduce, addQuickstart]) add(program);
 for (const command of program.commands) command.exitOverride().showHelpAfterError("(--help says what is there)");
 
 try {

@@ -60,19 +60,30 @@ export async function assembleReport({ inDistribution, outOfDistribution, ...par
     const taken = all.filter((i) => accepted[i] === 1).sort(byScore(logLikelihoods, 1));
     groups.push(await group(`${outside.data.name}: accepted by mistake, the most confident first`, outside, taken));
   }
-  const column = ({ classification: { classLogLikelihoods, count } }: Scored, c: number) =>
-    Array.from({ length: count }, (_, i) => classLogLikelihoods[i * card.classNames.length + c]!);
   return {
     ...parts,
     thresholds,
-    scores: {
-      inDistribution: card.classNames.map((_, c) => column(inDistribution, c).filter((_, i) => data.labels[i] === c)),
-      outOfDistribution: outOfDistribution.map((outside) => ({
-        data: outside.data.name,
-        byClass: card.classNames.map((_, c) => column(outside, c)),
-      })),
-    },
+    scores: classScores(
+      card.classNames.length,
+      inDistribution,
+      outOfDistribution.map((outside) => ({ name: outside.data.name, classification: outside.classification })),
+    ),
     examples: groups,
+  };
+}
+
+/** Per class: log p(z|c) of the class's own images, and of all out-of-distribution images. */
+export function classScores(
+  classes: number,
+  { data, classification }: Scored,
+  outside: readonly { readonly name: string; readonly classification: Classification }[],
+): RunReport["scores"] {
+  const column = ({ classLogLikelihoods, count }: Classification, c: number) =>
+    Array.from({ length: count }, (_, i) => classLogLikelihoods[i * classes + c]!);
+  const ofEachClass = (values: (c: number) => number[]) => Array.from({ length: classes }, (_, c) => values(c));
+  return {
+    inDistribution: ofEachClass((c) => column(classification, c).filter((_, i) => data.labels[i] === c)),
+    outOfDistribution: outside.map((set) => ({ data: set.name, byClass: ofEachClass((c) => column(set.classification, c)) })),
   };
 }
 

@@ -63,7 +63,7 @@ const median = (sorted: readonly number[]): string =>
  * thresholds. Values outside the range are drawn in its first and last bars.
  */
 export function classHistograms(
-  { scores, thresholds, card }: RunReport,
+  { scores, thresholds, card }: Pick<RunReport, "scores" | "thresholds" | "card">,
   outIndex: number,
 ): { readonly title: string; readonly svg: string }[] {
   const out = scores.outOfDistribution[outIndex]!;

@@ -1,0 +1,26 @@
+import type { Cell, ReproducedTable } from "./tables.ts";
+
+const shown = (value: number | null, unit: string): string => (value === null ? "-" : unit === "" ? value.toFixed(4) : value.toFixed(2));
+
+function cellText({ paper, ours, interval }: Cell, unit: string): string {
+  const range = interval ? ` (${interval.map((end) => shown(end, unit)).join(" to ")})` : "";
+  return `${shown(paper, unit)} / **${shown(ours, unit)}**${range}`;
+}
+
+/** The table as Markdown: in each cell the paper's number, then ours with its 95% confidence interval. */
+export function tableMarkdown({ title, columns, rows, notes }: ReproducedTable, circumstances: readonly string[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  return [
+    `# ${title}`,
+    "",
+    "Paper / **ours** (95% confidence interval); a dash where there is no number.",
+    "",
+    line(["", ...columns.map(({ name, unit }) => (unit === "" ? name : `${name}, ${unit}`))]),
+    line(["---", ...columns.map(() => "---")]),
+    ...rows.map(({ label, cells }) => line([label, ...cells.map((cell, i) => cellText(cell, columns[i]!.unit))])),
+    "",
+    ...notes.map((note) => `- ${note}`),
+    ...circumstances.map((text) => `- ${text}`),
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,60 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { sdim } from "../support/cli.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "sdim-reproduce-"));
+const [models, out] = [join(folder, "models"), join(folder, "results")];
+const tiny = [
+  "--widths",
+  "16,16,32,32",
+  "--image-size",
+  "16",
+  "--dimension",
+  "8",
+  "--batch-size",
+  "32",
+  "--limit",
+  "3000",
+  "--epochs",
+  "3",
+];
+
+beforeAll(async () => {
+  const trained = await sdim("train", "--data", "mnist", "--out", join(models, "mnist"), ...tiny, "--json");
+  expect(trained.stderr).toContain("training on 3000 images of mnist");
+  expect(trained.code).toBe(0);
+});
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe("sdim reproduce", () => {
+  it("lists what there is to make, and which models are there", async () => {
+    const { code, stdout } = await sdim("reproduce", "--list", "--models", models);
+    expect(code).toBe(0);
+    expect(stdout).toContain("table1, table2, table3, figure2, figure3");
+    expect(stdout).toMatch(/^mnist +ResNet10 on mnist +.*model\.onnx$/m);
+    expect(stdout).toMatch(/^cifar10 +ResNet26 on cifar10 +not trained$/m);
+  });
+
+  it("makes tables from the models that are there, the paper's numbers beside ours", async () => {
+    const { code, stdout, stderr } = await sdim("reproduce", "table1", "table2", "--data", "mnist", "--models", models, "--out", out);
+    expect(code).toBe(0);
+    expect(stderr).toContain("mnist-softmax: not trained, its cells stay empty");
+    const table = JSON.parse(readFileSync(join(out, "table1.json"), "utf8"));
+    const [sdimRow, softmaxRow] = table.rows;
+    expect(sdimRow.cells[0]).toMatchObject({ paper: 99.55 });
+    expect(sdimRow.cells[0].ours).toBeGreaterThan(50);
+    expect(softmaxRow.cells[0]).toEqual({ paper: 99.42, ours: null });
+    expect(stdout).toContain(readFileSync(join(out, "table2.md"), "utf8").trim());
+  });
+
+  it("refuses what it does not know, and a figure without its model", async () => {
+    expect(await sdim("reproduce", "table8")).toMatchObject({ code: 2, stderr: expect.stringContaining("table1") });
+    expect(await sdim("reproduce")).toMatchObject({ code: 2, stderr: expect.stringContaining("name what to make") });
+    const figure = await sdim("reproduce", "figure2", "--models", models, "--out", out);
+    expect(figure).toMatchObject({ code: 2, stderr: expect.stringContaining("figure2: needs the model fashion-mnist") });
+    expect(existsSync(join(out, "figure2.svg"))).toBe(false);
+  });
+});
