@@ -21,16 +21,17 @@ export function classConditionalsFigure(
     `<text x="${x}" y="${y}" font-size="${size}" font-weight="600" fill="#222">${escaped(content)}</text>`;
   const drawn = panels.map(({ title: name, svg }, i) => {
     const [x, y] = [(i % columns) * panel.width, 40 + Math.floor(i / columns) * (panel.height + panel.title)];
-    return `${text(x + 40, y + 16, 13, name)}<g transform="translate(${x} ${y + panel.title})">${plainColours(svg)}</g>`;
+    return `${text(x + 40, y + 16, 13, name)}<g transform="translate(${x} ${y + panel.title})">${standalone(svg)}</g>`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" color="#222" font-family="sans-serif"><rect width="100%" height="100%" fill="#fff"/>${text(16, 24, 16, title)}${drawn.join("")}</svg>\n`;
 }
 
-/** A picture of its own has no page whose variables it could use. */
-function plainColours(svg: string): string {
+/** A picture of its own has no page whose variables it could use, and is XML, where HTML's way with "<" in attributes is an error. */
+function standalone(svg: string): string {
   return Object.entries(colours)
     .reduce((drawing, [variable, colour]) => drawing.replaceAll(variable, colour), svg)
-    .replaceAll("currentColor", "#222");
+    .replaceAll("currentColor", "#222")
+    .replaceAll(/="[^"]*"/g, (attribute) => attribute.replaceAll("<", "&lt;"));
 }
 
 const escaped = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
