@@ -1,6 +1,6 @@
 import { UserError } from "../core/errors.ts";
 import { oneOf } from "../core/names.ts";
-import { Random } from "../core/random.ts";
+import { Random, requireSeed } from "../core/random.ts";
 import { type ImageSet, imageSet } from "./image-set.ts";
 
 // Images that are like nothing anyone trains on, made from a seed: what a classifier should refuse without being shown another data set.
@@ -57,7 +57,7 @@ const mostBytes = 2 ** 30;
 /**
  * A synthetic set of images with the shape of those of `like`; one class, whose name says that it is none. `shuffled-patches` takes images of
  * `like` in random order, and again from the first, shuffled anew, when `count` is more than it has. Same seed, same images.
- * Errors: UserError for an unknown name (with the nearest match), a count out of range, or images under 4 x 4 pixels to shuffle.
+ * Errors: UserError for an unknown name (with the nearest match), a count or seed out of range, or images under 4 x 4 pixels to shuffle.
  */
 export function synthesise(name: string, like: ImageSet, { count = 2000, seed = 0 }: SyntheticOptions = {}): ImageSet {
   const kind = oneOf("synthetic set", name, syntheticNames);
@@ -70,7 +70,7 @@ export function synthesise(name: string, like: ImageSet, { count = 2000, seed = 
   if (kind === "shuffled-patches" && Math.min(height, width) < grid) {
     throw new UserError(`${kind}: expected images of at least ${grid} x ${grid} pixels, ${like.name} has ${height} x ${width}`);
   }
-  const random = Random.stream(seed, `synthetic ${kind}`);
+  const random = Random.stream(requireSeed(seed), `synthetic ${kind}`);
   const sources = random.permutation(like.count);
   const paint: Painter = painters[kind];
   const pixels = new Uint8Array(count * perImage);

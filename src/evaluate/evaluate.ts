@@ -4,7 +4,7 @@ import { UserError } from "../core/errors.ts";
 import type { ImageSet } from "../data/image-set.ts";
 import type { Evaluation } from "./evaluation.ts";
 import { evaluateInDistribution, type InDistributionOptions } from "./in-distribution.ts";
-import type { BootstrapOptions } from "./metrics/bootstrap.ts";
+import { type BootstrapOptions, resolveBootstrap } from "./metrics/bootstrap.ts";
 import { evaluateOutOfDistribution } from "./out-of-distribution.ts";
 
 export interface EvaluateOptions extends Pick<InDistributionOptions, "risks" | "coverages"> {
@@ -28,7 +28,8 @@ export interface EvaluationRun {
 
 /**
  * Measures a classifier. Errors: UserError when the data's classes are not the model's, a set has other channels than the model takes
- * (`convertChannels` makes them fit), the model has no thresholds at a percentile, or it gives numbers that cannot be compared (NaN).
+ * (`convertChannels` makes them fit), the model has no thresholds at a percentile, an option is out of
+ * range, or it gives numbers that cannot be compared (NaN).
  */
 export async function evaluate(classifier: Classifier, data: ImageSet, options: EvaluateOptions = {}): Promise<EvaluationRun> {
   const { ood = [], percentiles = [1, 2], model = "", onProgress, risks, coverages } = options;
@@ -40,7 +41,7 @@ export async function evaluate(classifier: Classifier, data: ImageSet, options: 
     );
   }
   for (const set of [data, ...ood]) requireChannels(set, card.model.channels);
-  const bootstrap = { resamples: 1000, level: 0.95, seed: 0, ...options.bootstrap };
+  const bootstrap = resolveBootstrap(options.bootstrap);
   const score = async (set: ImageSet) => {
     const onSet = onProgress ? { onProgress: (done: number, total: number) => onProgress(`${set.name} (${set.split})`, done, total) } : {};
     return requireNumbers(set, await classifier.classify(set, onSet));

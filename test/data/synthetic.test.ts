@@ -107,6 +107,7 @@ describe("synthetic sets", () => {
     ["uniform-nois", like, {}, 'did you mean "uniform-noise"?'],
     ["constant", like, { count: 0 }, "constant: expected 1 to 3728270 images of 8 x 12 x 3, asked for 0"],
     ["constant", like, { count: 1e9 }, "asked for 1000000000"],
+    ["constant", like, { seed: 0.5 }, "seed: expected a whole number from 0 to 4294967295, got 0.5"],
     ["shuffled-patches", randomSet(1, 3, 8, 1), {}, "expected images of at least 4 x 4 pixels, given has 3 x 8"],
   ] as const)("refuses %s, case %#", (name, set, options, message) => {
     expect(() => synthesise(name, set, options)).toThrow(message);

@@ -54,6 +54,7 @@ describe("bootstrap", () => {
   it.each([
     [{ resamples: -1 }, "resamples: expected a whole number from 0 to 100000, got -1"],
     [{ resamples: 1e9 }, "resamples: expected a whole number from 0 to 100000"],
+    [{ seed: -1 }, "seed: expected a whole number from 0 to 4294967295, got -1"],
     [{ level: 1 }, "level: expected a number between 0 and 1, got 1"],
     [{ level: Number.NaN }, "level: expected a number between 0 and 1"],
   ])("refuses %j", (options, message) => {

@@ -1,4 +1,4 @@
-import { atLeast, byFalling, thinned, tieStops } from "./ranking.ts";
+import { atLeast, byFalling, firstAtLeast, thinned, tieStops } from "./ranking.ts";
 
 /** Scores of two groups; which group is positive is said by the names, and a higher score speaks for positive. */
 export interface TwoGroups {
@@ -97,8 +97,7 @@ export function averagePrecision({ truePositives, falsePositives, positives }: S
 
 /** Share of the negatives taken for positive by the strictest rule that finds at least `rate` of the positives. 0 to 1, lower is better. */
 export function falsePositiveRateAt(rate: number, { truePositives, falsePositives, positives, negatives }: Steps): number {
-  const enough = atLeast(rate, positives);
-  return falsePositives[truePositives.findIndex((found) => found >= enough)]! / negatives;
+  return falsePositives[firstAtLeast(atLeast(rate, positives), truePositives)]! / negatives;
 }
 
 /** One rule "score >= t is positive". */

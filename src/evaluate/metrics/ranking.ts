@@ -17,6 +17,17 @@ export const byFalling = (values: ArrayLike<number>): Int32Array =>
 /** The least whole number that is `rate` of `total` or more; a product a rounding error above a whole number is that number. */
 export const atLeast = (rate: number, total: number): number => Math.ceil(rate * total - 1e-9 * total);
 
+/** Index of the first of `ascending` that is at least `least`; its length where none is. */
+export function firstAtLeast(least: number, ascending: Float64Array): number {
+  let [low, high] = [0, ascending.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (ascending[middle]! >= least) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
 /** At most `most` of the indices 0 .. count - 1, evenly spaced, the first and the last among them. */
 export function thinned(count: number, most: number): number[] {
   if (count <= most) return Array.from({ length: count }, (_, i) => i);

@@ -1,4 +1,4 @@
-import { atLeast, byFalling, thinned, tieStops } from "./ranking.ts";
+import { atLeast, byFalling, firstAtLeast, thinned, tieStops } from "./ranking.ts";
 
 /** How often each sample counts: 1 each where left out, or the counts of a bootstrap resample. */
 type Counts = ArrayLike<number>;
@@ -122,7 +122,7 @@ export function coverageAtRisk(risk: number, { kept, errors }: SelectiveSteps): 
 /** The risk of the strictest threshold on the confidence that accepts at least that coverage. Lower is better. */
 export function riskAtCoverage(coverage: number, { kept, errors }: SelectiveSteps): number {
   const enough = Math.max(1, atLeast(coverage, kept.at(-1)!));
-  const step = kept.findIndex((accepted) => accepted >= enough);
+  const step = firstAtLeast(enough, kept);
   return errors[step]! / kept[step]!;
 }
 

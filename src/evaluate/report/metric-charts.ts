@@ -72,8 +72,8 @@ export function confusions({
 export function riskCoverage({ riskCoverage: curve, count, accuracy, rejection, aurc }: Evaluation): string {
   const errors = Math.round((1 - accuracy) * count);
   const oracle = curve.map(({ coverage }) => ({ coverage, risk: Math.max(0, coverage * count - (count - errors)) / (coverage * count) }));
-  const dots = rejection.flatMap(({ percentile, rejectionRate, selectiveAccuracy }) =>
-    selectiveAccuracy === null ? [] : [{ percentile, coverage: 1 - rejectionRate, risk: 1 - selectiveAccuracy }],
+  const dots = rejection.flatMap(({ rejectionRate, selectiveAccuracy }) =>
+    selectiveAccuracy === null ? [] : [{ coverage: 1 - rejectionRate, risk: 1 - selectiveAccuracy }],
   );
   return draw(
     {
@@ -86,13 +86,6 @@ export function riskCoverage({ riskCoverage: curve, count, accuracy, rejection, 
         Plot.lineY(oracle, { x: "coverage", y: "risk", stroke: "currentColor", strokeDasharray: "3 3", strokeOpacity: 0.6 }),
         Plot.lineY(curve, { x: "coverage", y: "risk", stroke: inside, strokeWidth: 1.8 }),
         Plot.dot(dots, { x: "coverage", y: "risk", fill: outside, r: 4 }),
-        Plot.text(dots, {
-          x: "coverage",
-          y: "risk",
-          text: (d: { percentile: number }) => `${d.percentile}%`,
-          dy: -10,
-          fill: "currentColor",
-        }),
       ],
     },
     `Risk-coverage curve: area ${aurc.toFixed(5)}, risk ${percent(curve.at(-1)!.risk)} when everything is accepted`,

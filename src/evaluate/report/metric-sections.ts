@@ -17,11 +17,15 @@ function table(caption: string, columns: readonly string[], rows: readonly (read
 
 const figure = (title: string, svg: string): string => `<figure><figcaption>${escapeHtml(title)}</figcaption>${svg}</figure>`;
 
+/** Side by side where the page is wide enough. */
+const beside = (...parts: readonly string[]): string => `<div class="beside">${parts.map((part) => `<div>${part}</div>`).join("")}</div>`;
+
 const number = (value: number, interval: Interval | null, digits: number): string =>
   withInterval(value.toFixed(digits), interval, (end) => end.toFixed(digits));
 
 /** With what the brackets mean, where there are any. */
-const caption = (text: string, evaluation: Evaluation): string => [text, intervalNote(evaluation)].filter(Boolean).join(" ");
+const caption = (text: string, evaluation: Evaluation): string =>
+  [text, intervalNote(evaluation)].filter((part) => part !== undefined).join(" ");
 
 const mostConfusions = 10;
 
@@ -42,7 +46,7 @@ export function classes({ evaluation }: RunReport): string {
         );
   return `<section><h2>Class by class</h2>
 ${figure("Confusion matrix, without rejection; shades are square roots of shares of a row", confusionMatrix(evaluation))}
-${table(caption("Accuracy per true class, without rejection.", evaluation), ["class", "images", "accuracy"], rows)}${pairs}</section>`;
+${beside(table(caption("Accuracy per true class, without rejection.", evaluation), ["class", "images", "accuracy"], rows), pairs)}</section>`;
 }
 
 export function selective({ evaluation }: RunReport): string {
@@ -61,7 +65,7 @@ export function selective({ evaluation }: RunReport): string {
   ];
   return `<section><h2>Accuracy against coverage</h2>
 <p>One threshold on the winning log-likelihood for all classes, from strict to lax. Dashed: an oracle that refuses the errors first. <span class="key outside"></span> the decision rule, with a threshold per class, at the percentiles of the table.</p>
-${figure("Risk-coverage curve", riskCoverage(evaluation))}${table(caption("Read from the curve.", evaluation), ["", "value"], rows)}</section>`;
+${beside(figure("Risk-coverage curve", riskCoverage(evaluation)), table(caption("Read from the curve.", evaluation), ["measure", "value"], rows))}</section>`;
 }
 
 export function calibration({ evaluation }: RunReport): string {
@@ -76,36 +80,48 @@ export function calibration({ evaluation }: RunReport): string {
     ]);
   return `<section><h2>Calibration of the posterior</h2>
 <p>Expected calibration error over ${bins} bins of equal width: ${escapeHtml(percentWithInterval(expectedCalibrationError, intervals.expectedCalibrationError))}; over bins of equal numbers of images: ${escapeHtml(percentWithInterval(adaptiveCalibrationError, intervals.adaptiveCalibrationError))}. Lower is better. The posterior p(c|z) says which class fits best, not whether any does: rejection does not use it.</p>
-${figure("Reliability diagram", reliabilityDiagram(evaluation))}${table("Bins without images are left out.", ["posterior", "images", "mean posterior", "accuracy"], rows)}</section>`;
+${beside(figure("Reliability diagram", reliabilityDiagram(evaluation)), table("Bins without images are left out.", ["posterior", "images", "mean posterior", "accuracy"], rows))}</section>`;
 }
 
 export function outOfDistribution({ evaluation }: RunReport): string {
   const { ood, rejection } = evaluation;
   if (ood.length === 0) return "";
   const percentiles = rejection.map(({ percentile }) => percentile);
-  const columns = [
-    "data set",
-    "images",
-    "AUROC ↑",
-    "AUPR, in positive ↑",
-    "AUPR, out positive ↑",
-    "FPR at 95% TPR, in positive ↓",
-    "FPR at 95% TPR, out positive ↓",
-    ...percentiles.map((percentile) => `rejected at ${percentile}%, decision rule ↑`),
-    ...percentiles.map((percentile) => `rejected at ${percentile}%, class-wise ↑`),
-  ];
-  const rows = ood.map((set) => [
-    set.data,
-    String(set.count),
-    number(set.auroc, set.intervals.auroc, 4),
-    number(set.auprInPositive, set.intervals.auprInPositive, 4),
-    number(set.auprOutPositive, set.intervals.auprOutPositive, 4),
-    percentWithInterval(set.fprAt95InPositive, set.intervals.fprAt95InPositive),
-    percentWithInterval(set.fprAt95OutPositive, set.intervals.fprAt95OutPositive),
-    ...set.rejection.map((row) => percentWithInterval(row.decisionRejectionRate, row.intervals.decisionRejectionRate)),
-    ...set.rejection.map((row) => percentWithInterval(row.perClassRejectionRate, row.intervals.perClassRejectionRate)),
-  ]);
+  const detection = table(
+    caption("Told apart by the outlier score, minus the winning log-likelihood. ↑ higher is better, ↓ lower is better.", evaluation),
+    [
+      "data set",
+      "images",
+      "AUROC ↑",
+      "AUPR, in positive ↑",
+      "AUPR, out positive ↑",
+      "FPR at 95% TPR, in positive ↓",
+      "FPR at 95% TPR, out positive ↓",
+    ],
+    ood.map((set) => [
+      set.data,
+      String(set.count),
+      number(set.auroc, set.intervals.auroc, 4),
+      number(set.auprInPositive, set.intervals.auprInPositive, 4),
+      number(set.auprOutPositive, set.intervals.auprOutPositive, 4),
+      percentWithInterval(set.fprAt95InPositive, set.intervals.fprAt95InPositive),
+      percentWithInterval(set.fprAt95OutPositive, set.intervals.fprAt95OutPositive),
+    ]),
+  );
+  const rejected = table(
+    caption("Rejected with thresholds at the percentile. ↑ higher is better.", evaluation),
+    [
+      "data set",
+      ...percentiles.map((percentile) => `decision rule, ${percentile}% ↑`),
+      ...percentiles.map((percentile) => `class-wise, ${percentile}% ↑`),
+    ],
+    ood.map((set) => [
+      set.data,
+      ...set.rejection.map((row) => percentWithInterval(row.decisionRejectionRate, row.intervals.decisionRejectionRate)),
+      ...set.rejection.map((row) => percentWithInterval(row.perClassRejectionRate, row.intervals.perClassRejectionRate)),
+    ]),
+  );
   return `<section><h2>Data it should refuse</h2>
-${table(caption("Outlier score: minus the winning log-likelihood. ↑ higher is better, ↓ lower is better.", evaluation), columns, rows)}
+${detection}${rejected}
 <h3>ROC curves, out-of-distribution positive</h3><div class="charts">${ood.map((set) => figure(set.data, rocCurveOf(set))).join("")}</div></section>`;
 }

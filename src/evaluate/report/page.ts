@@ -25,6 +25,9 @@ td[colspan] { text-align: center; }
 table.data { width: auto; font-size: .85rem; max-width: none; }
 table.data th, table.data td { padding-right: 1.25rem; }
 table.data thead th:first-child { text-align: left; }
+.beside { display: flex; flex-wrap: wrap; gap: 0 3rem; align-items: flex-start; }
+.beside > * { max-width: 100%; }
+.beside caption { max-width: 28rem; }
 .scroll { overflow-x: auto; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1.5rem 1rem; }
 figure { margin: 0; }

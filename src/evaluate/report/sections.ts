@@ -15,11 +15,11 @@ export function summary({ evaluation, card }: RunReport): string {
       `When it may say “I don’t know” (thresholds at percentile ${first.percentile} of the training set), it refuses ${percent(first.rejectionRate)} of them${rest}.`,
     );
   }
-  for (const set of evaluation.ood) {
+  for (const [i, set] of evaluation.ood.entries()) {
     const row = set.rejection[0];
     if (row) {
       sentences.push(
-        `Of ${set.count.toLocaleString("en")} ${set.data} images, which are like nothing it was trained on, it refuses ${percent(row.decisionRejectionRate)}.`,
+        `Of ${set.count.toLocaleString("en")} ${set.data} images${i === 0 ? ", which are like nothing it was trained on" : ""}, it refuses ${percent(row.decisionRejectionRate)}.`,
       );
     }
   }
