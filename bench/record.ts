@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { type Circumstances, circumstances } from "../src/core/circumstances.ts";
+import { type Circumstances, circumstances, commandLine } from "../src/core/circumstances.ts";
 import { writeFileAtomic } from "../src/core/files.ts";
 import { runtimeVersion } from "../src/runtime/session.ts";
 
@@ -11,7 +11,7 @@ export interface BenchCircumstances extends Omit<Circumstances, "load"> {
 }
 
 export function benchCircumstances(): BenchCircumstances {
-  const { load, ...rest } = circumstances(`npm run bench -- ${process.argv.slice(2).join(" ")}`, runtimeVersion());
+  const { load, ...rest } = circumstances(commandLine("npm run bench --", process.argv.slice(2)), runtimeVersion());
   return { ...rest, commit: commit(), loadBefore: load };
 }
 

@@ -30,3 +30,7 @@ export function circumstances(command: string, onnxruntime: string): Circumstanc
     load: loadavg()[0]!,
   };
 }
+
+/** A command as it would be typed, with quotes where a shell needs them. */
+export const commandLine = (program: string, args: readonly string[]): string =>
+  [program, ...args.map((arg) => (/^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`))].join(" ");

@@ -278,7 +278,12 @@ describe("renderReport", () => {
     const chart = chartOf(html, "Confusion matrix of 2 classes: 98.76% on the diagonal; most often, ");
     const numbers = [...chart.querySelectorAll('g[aria-label="text"] text')].map(({ textContent }) => textContent);
     expect(numbers).toEqual(["717", "15", "502"]);
-    expect(chart.querySelectorAll('g[aria-label="cell"] rect')).toHaveLength(3);
+    const shades = [...chart.querySelectorAll('g[aria-label="cell"] rect')].map((cell) => Number(cell.getAttribute("fill-opacity")));
+    // Square roots of shares of the row, at most 0.6 so that the numbers stay readable.
+    [1, 502 / 517, 15 / 517].forEach((part, i) => {
+      expect(shades[i]).toBeCloseTo(0.6 * Math.sqrt(part), 9);
+    });
+    expect(shades).toHaveLength(3);
   });
 
   it("draws many classes without numbers, no wider than the page", () => {

@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
 import { Classifier } from "../../classify/classifier.ts";
+import { commandLine } from "../../core/circumstances.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import { convertChannels } from "../../data/channels.ts";
 import type { ImageSet } from "../../data/image-set.ts";
@@ -75,7 +76,7 @@ export function addEvaluate(program: Command): void {
     line.end();
     await classifier.release();
     const { evaluation } = run;
-    const record = evaluationRecord(`sdim ${process.argv.slice(2).join(" ")}`, path, classifier.card, evaluation);
+    const record = evaluationRecord(commandLine("sdim", process.argv.slice(2)), path, classifier.card, evaluation);
     if (options.out !== undefined) writeFileAtomic(options.out, `${JSON.stringify(record, null, 2)}\n`);
     if (options.report !== undefined) writeFileAtomic(options.report, renderReport(await reportOf(record, classifier, data, ood, run)));
     if (options.json) printJson(evaluation);

@@ -8,11 +8,14 @@ import { draw, inside, outside } from "./draw.ts";
 /** More classes than this are drawn without numbers in the cells. */
 const mostNumbered = 20;
 
-/** Rows are true classes, columns winning classes; a cell's shade is the square root of its share of the row. */
+/** Opacity of a cell that has all of its row; numbers must be readable on it in light and dark. */
+const darkest = 0.6;
+
+/** Rows are true classes, columns winning classes; a cell's shade goes with the square root of its share of the row. */
 export function confusionMatrix({ classNames, confusion, accuracy }: Evaluation): string {
   const cells = confusion.flatMap((row, truth) => {
     const total = row.reduce((a, b) => a + b, 0);
-    return row.map((count, said) => ({ truth, said, count, shade: total === 0 ? 0 : Math.sqrt(count / total) }));
+    return row.map((count, said) => ({ truth, said, count, shade: total === 0 ? 0 : darkest * Math.sqrt(count / total) }));
   });
   const indices = classNames.map((_, c) => c);
   const side = Math.max(6, Math.min(40, Math.floor(760 / classNames.length)));
@@ -30,7 +33,6 @@ export function confusionMatrix({ classNames, confusion, accuracy }: Evaluation)
       marginTop: margin,
       x: { domain: indices, label: "winning class", axis: "top", tickFormat: nameOf, tickRotate: longest > 21 ? -45 : 0 },
       y: { domain: indices, label: "true class", tickFormat: nameOf },
-      opacity: { domain: [0, 1], range: [0, 0.6] },
       marks: [
         Plot.cell(
           cells.filter(({ truth, said }) => truth === said),

@@ -22,8 +22,8 @@ th[scope=row] { text-align: left; font-weight: 400; }
 thead th { font-weight: 600; font-size: .85rem; }
 td { white-space: nowrap; }
 td[colspan] { text-align: center; }
-table.data { width: auto; font-size: .85rem; max-width: none; }
-table.data th, table.data td { padding-right: 1.25rem; }
+table.data { width: auto; font-size: .8rem; max-width: none; }
+table.data th, table.data td { padding-right: .9rem; }
 table.data thead th:first-child { text-align: left; }
 .beside { display: flex; flex-wrap: wrap; gap: 0 3rem; align-items: flex-start; }
 .beside > * { max-width: 100%; }
