@@ -9,7 +9,7 @@ import { defaultThreads, providers } from "../src/runtime/session.ts";
 import { growthHeader, growthLine, measureGrowth } from "./growth.ts";
 import { type MeasureOptions, measureGradients, measureScoring, measureTraining, median, scoreBatches, warmUp } from "./measure.ts";
 import { type ProfileRow, readProfile } from "./profile.ts";
-import { circumstances, record } from "./record.ts";
+import { benchCircumstances, record } from "./record.ts";
 
 // Benchmarks, not tests: medians on this machine, now. Quote ratios measured in one run, never single figures.
 
@@ -128,7 +128,7 @@ for (const work of Object.keys(measures) as Work[]) {
     .addOption(new Option("--compare <with>", "interleaved with PyTorch (Debian's python3-torch)").choices(["torch"]))
     .option("--pairs <n>", "interleaved runs of each side", wholeNumber, 5)
     .action(async (options: BenchOptions) => {
-      const about = circumstances();
+      const about = benchCircumstances();
       const result = options.compare === "torch" ? await compare(work, options) : await measureOnce(work, options);
       const run = { work, ...options, ...result, ...about };
       if (!options.json) print(run);
@@ -139,7 +139,7 @@ for (const work of Object.keys(measures) as Work[]) {
 withWorkload(program.command("growth"))
   .description("time per image and memory against batch, classes, layers, image size and negatives")
   .action((options: BenchOptions) => {
-    const about = circumstances();
+    const about = benchCircumstances();
     const { depth, batch, size, classes, negatives, steps } = options;
     const rows = measureGrowth({ depth, channels: options.channels === 3 ? 3 : 1, batch, size, classes, negatives }, steps);
     if (!options.json) process.stdout.write(`${[growthHeader, ...rows.map(growthLine)].join("\n")}\n`);

@@ -1,37 +1,18 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { arch, cpus, loadavg, platform } from "node:os";
+import { type Circumstances, circumstances, commandLine } from "../src/core/circumstances.ts";
 import { writeFileAtomic } from "../src/core/files.ts";
-import { packageVersion } from "../src/core/version.ts";
 import { runtimeVersion } from "../src/runtime/session.ts";
 
-/** On what, with what and when a figure was measured. */
-export interface Circumstances {
-  readonly command: string;
-  readonly at: string;
+/** On what, with what, when and at which commit a benchmark ran. */
+export interface BenchCircumstances extends Omit<Circumstances, "load"> {
   readonly commit: string;
-  readonly sdim: string;
-  readonly node: string;
-  readonly onnxruntime: string;
-  readonly os: string;
-  readonly machine: string;
-  readonly cores: number;
   readonly loadBefore: number;
 }
 
-export function circumstances(): Circumstances {
-  return {
-    command: `npm run bench -- ${process.argv.slice(2).join(" ")}`,
-    at: new Date().toISOString(),
-    commit: commit(),
-    sdim: packageVersion(),
-    node: process.version,
-    onnxruntime: runtimeVersion(),
-    os: `${platform()} ${arch()}`,
-    machine: cpus()[0]?.model ?? "unknown",
-    cores: cpus().length,
-    loadBefore: loadavg()[0]!,
-  };
+export function benchCircumstances(): BenchCircumstances {
+  const { load, ...rest } = circumstances(commandLine("npm run bench --", process.argv.slice(2)), runtimeVersion());
+  return { ...rest, commit: commit(), loadBefore: load };
 }
 
 /** Short hash; with a "+" where tracked files differ from it. */

@@ -11,11 +11,26 @@ export {
 export { type InputGradient, InputGradients } from "./classify/input-gradients.ts";
 export { decodeModelFile, encodeModelFile, type ModelFile, readModelFile } from "./classify/model-file.ts";
 export { InternalError, Interrupted, UserError } from "./core/errors.ts";
+export { convertChannels } from "./data/channels.ts";
 export { type ImageSet, type ImageSetParts, imageSet, subset, takeFirst } from "./data/image-set.ts";
 export { encodePng, type Picture, readPicture } from "./data/images.ts";
+export { loadOutOfDistribution } from "./data/out-of-distribution.ts";
 export { type DatasetName, datasetNames, type LoadOptions, loadDataset, type Split } from "./data/registry.ts";
+export { type SyntheticName, type SyntheticOptions, synthesise, syntheticNames } from "./data/synthetic.ts";
 export { type EvaluateOptions, type EvaluationRun, evaluate } from "./evaluate/evaluate.ts";
-export type { Evaluation, OodEvaluation, OodRejectionRow, RejectionRow } from "./evaluate/evaluation.ts";
+export type {
+  CalibrationEvaluation,
+  CoverageAtRisk,
+  Evaluation,
+  OodEvaluation,
+  OodRejectionRow,
+  RejectionRow,
+  RiskAtCoverage,
+} from "./evaluate/evaluation.ts";
+export { type BootstrapOptions, bootstrap, type Interval } from "./evaluate/metrics/bootstrap.ts";
+export { type EvaluationRecord, evaluationRecord } from "./evaluate/record.ts";
+export { assembleReport, type ReportParts } from "./evaluate/report/assemble.ts";
+export { renderReport } from "./evaluate/report/page.ts";
 export { renderTable } from "./evaluate/summary.ts";
 export { type CalibratedModel, type CalibrateOptions, calibrateModel as calibrate } from "./reject/calibrate.ts";
 export type { Provider } from "./runtime/session.ts";

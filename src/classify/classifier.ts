@@ -1,7 +1,7 @@
 import { messageOf, UserError } from "../core/errors.ts";
 import { type Provider, Session, tensor } from "../runtime/session.ts";
 import type { ModelCard } from "./card.ts";
-import { encodeModelFile, type ModelFile, readModelFile } from "./model-file.ts";
+import { encodeModelFile, logPriorsOf, type ModelFile, readModelFile } from "./model-file.ts";
 
 /** Images of one size: uint8 [count, height, width, channels]. */
 export interface ImageBatch {
@@ -43,10 +43,13 @@ export interface ClassifyOptions {
 /** A trained classifier that can say "I don't know": images in, verdicts out. */
 export class Classifier {
   readonly card: ModelCard;
+  /** log p(c) of the classes, [C]; undefined where the model takes it for uniform. */
+  readonly logPriors: Float32Array | undefined;
   private readonly session: Session;
 
-  private constructor(card: ModelCard, session: Session) {
-    this.card = card;
+  private constructor(file: ModelFile, session: Session) {
+    this.card = file.card;
+    this.logPriors = logPriorsOf(file);
     this.session = session;
   }
 
@@ -54,7 +57,7 @@ export class Classifier {
   static async load(model: string | ModelFile, options: ClassifierOptions = {}): Promise<Classifier> {
     const file = typeof model === "string" ? readModelFile(model) : model;
     try {
-      return new Classifier(file.card, await Session.create(encodeModelFile(file), options));
+      return new Classifier(file, await Session.create(encodeModelFile(file), options));
     } catch (error) {
       throw typeof model === "string" ? new UserError(`${model}: ${messageOf(error)}`, { cause: error }) : error;
     }

@@ -78,3 +78,9 @@ export function tensorsOf({ proto }: ModelFile): Map<string, Float32Array> {
   }
   return tensors;
 }
+
+/** log p(c) of the classes, [C], where the model does not take it for uniform. */
+export function logPriorsOf({ proto }: ModelFile): Float32Array | undefined {
+  const found = proto.graph?.initializer.find(({ name }) => name === logPriorsName);
+  return found && (readTensor(found).data as Float32Array);
+}

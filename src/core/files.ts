@@ -1,4 +1,5 @@
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { messageOf, UserError } from "./errors.ts";
 
@@ -26,5 +27,14 @@ export function writeFileAtomic(path: string, content: string | Uint8Array): voi
       // The first error is the one that helps.
     }
     throw new UserError(`cannot write ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** SHA-256 of a file's bytes, hexadecimal. Errors: UserError with the path and the system's reason. */
+export function fileDigest(path: string): string {
+  try {
+    return createHash("sha256").update(readFileSync(path)).digest("hex");
+  } catch (error) {
+    throw new UserError(`cannot read ${path}: ${messageOf(error)}`, { cause: error });
   }
 }

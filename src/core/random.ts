@@ -1,4 +1,4 @@
-import { InternalError } from "./errors.ts";
+import { InternalError, UserError } from "./errors.ts";
 
 /** The whole state of a generator, small enough for a checkpoint. */
 export type RandomState = readonly [number, number, number, number];
@@ -88,4 +88,10 @@ export class Random {
     }
     return order;
   }
+}
+
+/** A seed that a user gave. Errors: UserError when it is no integer from 0 to 2^32 - 1. */
+export function requireSeed(seed: number): number {
+  if (Number.isInteger(seed) && seed >= 0 && seed <= 0xffffffff) return seed;
+  throw new UserError(`seed: expected a whole number from 0 to ${0xffffffff}, got ${seed}`);
 }

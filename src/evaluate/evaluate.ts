@@ -2,15 +2,20 @@ import type { ModelCard, ThresholdSet } from "../classify/card.ts";
 import type { Classification, Classifier } from "../classify/classifier.ts";
 import { UserError } from "../core/errors.ts";
 import type { ImageSet } from "../data/image-set.ts";
-import { type Evaluation, evaluateInDistribution, evaluateOutOfDistribution } from "./evaluation.ts";
+import type { Evaluation } from "./evaluation.ts";
+import { evaluateInDistribution, type InDistributionOptions } from "./in-distribution.ts";
+import { type BootstrapOptions, resolveBootstrap } from "./metrics/bootstrap.ts";
+import { evaluateOutOfDistribution } from "./out-of-distribution.ts";
 
-export interface EvaluateOptions {
+export interface EvaluateOptions extends Pick<InDistributionOptions, "risks" | "coverages"> {
   /** Data the classifier should refuse. */
   readonly ood?: readonly ImageSet[];
   /** Percentiles of the thresholds, each one the model file carries; default 1 and 2. */
   readonly percentiles?: readonly number[];
   /** The model's name in the result. */
   readonly model?: string;
+  /** Of the intervals; default 1,000 resamples at 95%, seed 0. */
+  readonly bootstrap?: BootstrapOptions;
   readonly onProgress?: (what: string, done: number, total: number) => void;
 }
 
@@ -21,18 +26,26 @@ export interface EvaluationRun {
   readonly outOfDistribution: readonly Classification[];
 }
 
-/** Measures a classifier. Errors: UserError when the data's classes are not the model's, or the model has no thresholds at a percentile. */
+/**
+ * Measures a classifier. Errors: UserError when the data's classes are not the model's, a set has other channels than the model takes
+ * (`convertChannels` makes them fit), the model has no thresholds at a percentile, an option is out of
+ * range, or it gives numbers that cannot be compared (NaN).
+ */
 export async function evaluate(classifier: Classifier, data: ImageSet, options: EvaluateOptions = {}): Promise<EvaluationRun> {
-  const { ood = [], percentiles = [1, 2], model = "", onProgress } = options;
-  const { card } = classifier;
+  const { ood = [], percentiles = [1, 2], model = "", onProgress, risks, coverages } = options;
+  const { card, logPriors } = classifier;
   const thresholds = percentiles.map((percentile) => thresholdsAt(card, percentile));
   if (data.classNames.join("\n") !== card.classNames.join("\n")) {
     throw new UserError(
       `evaluate: the model knows the classes ${card.classNames.join(", ")}; ${data.name} has ${data.classNames.join(", ")}`,
     );
   }
-  const score = (set: ImageSet) =>
-    classifier.classify(set, onProgress ? { onProgress: (done, total) => onProgress(`${set.name} (${set.split})`, done, total) } : {});
+  for (const set of [data, ...ood]) requireChannels(set, card.model.channels);
+  const bootstrap = resolveBootstrap(options.bootstrap);
+  const score = async (set: ImageSet) => {
+    const onSet = onProgress ? { onProgress: (done: number, total: number) => onProgress(`${set.name} (${set.split})`, done, total) } : {};
+    return requireNumbers(set, await classifier.classify(set, onSet));
+  };
   const inDistribution = await score(data);
   const outOfDistribution: Classification[] = [];
   for (const set of ood) outOfDistribution.push(await score(set));
@@ -41,13 +54,37 @@ export async function evaluate(classifier: Classifier, data: ImageSet, options: 
     model,
     data: data.name,
     split: data.split,
-    ...evaluateInDistribution(inDistribution, data.labels, classCount, thresholds),
+    fingerprint: data.fingerprint,
+    classNames: card.classNames,
+    ...evaluateInDistribution(inDistribution, data.labels, classCount, thresholds, {
+      bootstrap,
+      ...(logPriors ? { logPriors } : {}),
+      ...(risks ? { risks } : {}),
+      ...(coverages ? { coverages } : {}),
+    }),
+    bootstrap,
     ood: ood.map((set, i) => ({
       data: set.name,
-      ...evaluateOutOfDistribution(inDistribution, outOfDistribution[i]!, classCount, thresholds),
+      fingerprint: set.fingerprint,
+      ...evaluateOutOfDistribution(inDistribution, outOfDistribution[i]!, classCount, thresholds, bootstrap),
     })),
   };
   return { evaluation, inDistribution, outOfDistribution };
+}
+
+function requireChannels({ name, split, channels }: ImageSet, expected: 1 | 3): void {
+  if (channels === expected) return;
+  throw new UserError(
+    `${name} (${split}): the model takes images of ${expected} channel(s), these have ${channels}. Out-of-distribution sets are converted with --convert-channels (in the library: convertChannels).`,
+  );
+}
+
+/** NaN compares with nothing, so no order and no rate could be trusted. */
+function requireNumbers({ name, split }: ImageSet, classification: Classification): Classification {
+  const wrong = classification.classLogLikelihoods.findIndex(Number.isNaN);
+  if (wrong < 0) return classification;
+  const image = Math.floor(wrong / (classification.classLogLikelihoods.length / classification.count));
+  throw new UserError(`${name} (${split}): the model gives NaN for image ${image}: its weights are damaged or its training diverged`);
 }
 
 function thresholdsAt({ calibration }: ModelCard, percentile: number): ThresholdSet {

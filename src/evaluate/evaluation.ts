@@ -1,15 +1,21 @@
 import type { ThresholdSet } from "../classify/card.ts";
 import type { Classification } from "../classify/classifier.ts";
-import { auroc, averagePrecision, falsePositiveRateAt } from "./metrics/detection.ts";
-import { aurc, rejectionRate, selectiveAccuracy, share } from "./metrics/selective.ts";
+import type { Interval } from "./metrics/bootstrap.ts";
+import type { ReliabilityBin } from "./metrics/calibration.ts";
+import type { RocPoint } from "./metrics/detection.ts";
+import type { RiskCoveragePoint } from "./metrics/selective.ts";
 
-/** With thresholds at one percentile, on in-distribution data. */
+// What an evaluation says. docs/evaluation.md defines every number. Rates are from 0 to 1. `intervals` holds the bootstrap intervals of the
+// fields of the same names beside it; null where none were asked for or the value is defined in no resample.
+
+/** With thresholds at one percentile, on in-distribution data (paper, Table 2). */
 export interface RejectionRow {
   readonly percentile: number;
   /** Share rejected by the decision rule; lower is better here. */
   readonly rejectionRate: number;
-  /** Accuracy on the accepted part; null when nothing is accepted. */
+  /** Accuracy on the accepted part, higher is better; null when nothing is accepted. */
   readonly selectiveAccuracy: number | null;
+  readonly intervals: { readonly rejectionRate: Interval | null; readonly selectiveAccuracy: Interval | null };
 }
 
 /** With thresholds at one percentile, on out-of-distribution data: higher is better. */
@@ -19,13 +25,12 @@ export interface OodRejectionRow {
   readonly decisionRejectionRate: number;
   /** The paper's Table 3: mean over classes c of the share with ll_c strictly below threshold c. Not the decision rule. */
   readonly perClassRejectionRate: number;
+  readonly intervals: { readonly decisionRejectionRate: Interval | null; readonly perClassRejectionRate: Interval | null };
 }
 
-/** Outlier score: minus the winning log-likelihood. */
-export interface OodEvaluation {
-  readonly data: string;
-  readonly count: number;
-  /** Out-of-distribution is positive; higher is better. */
+/** How well the two kinds of data are told apart by the winning log-likelihood. */
+export interface OodMetrics {
+  /** Either group positive (it is the same); higher is better. */
   readonly auroc: number;
   /** Average precision, in-distribution positive; higher is better. */
   readonly auprInPositive: number;
@@ -35,21 +40,85 @@ export interface OodEvaluation {
   readonly fprAt95InPositive: number;
   /** Out-of-distribution positive: share of in-distribution images flagged when 95% of out-of-distribution ones are; lower is better. */
   readonly fprAt95OutPositive: number;
-  readonly rejection: readonly OodRejectionRow[];
 }
 
-export interface Evaluation {
-  readonly model: string;
+/** Outlier score: minus the winning log-likelihood. */
+export interface OodEvaluation extends OodMetrics {
   readonly data: string;
-  readonly split: string;
+  /** SHA-256 over the images. */
+  readonly fingerprint: string;
   readonly count: number;
-  /** Without rejection. */
+  readonly rejection: readonly OodRejectionRow[];
+  /** Out-of-distribution positive; at most 200 points. */
+  readonly rocCurve: readonly RocPoint[];
+  /** From a bootstrap stratified by group: in- and out-of-distribution images are resampled apart. */
+  readonly intervals: { readonly [K in keyof OodMetrics]: Interval | null };
+}
+
+/** Calibration of the posterior p(c|z) = softmax_c(log p(z|c) + log p(c)) of the winning class. */
+export interface CalibrationEvaluation {
+  /** Number of bins, 15. */
+  readonly bins: number;
+  /** Over bins of equal width; lower is better. */
+  readonly expectedCalibrationError: number;
+  /** Over bins of equal numbers of samples; lower is better. */
+  readonly adaptiveCalibrationError: number;
+  /** The bins of equal width. */
+  readonly reliability: readonly ReliabilityBin[];
+  readonly intervals: { readonly expectedCalibrationError: Interval | null; readonly adaptiveCalibrationError: Interval | null };
+}
+
+export interface CoverageAtRisk {
+  readonly risk: number;
+  /** The largest coverage with at most that error on the accepted part; 0: none. Higher is better. */
+  readonly coverage: number;
+  readonly interval: Interval | null;
+}
+
+export interface RiskAtCoverage {
+  readonly coverage: number;
+  /** Error on the accepted part when at least that share is accepted. Lower is better. */
+  readonly risk: number;
+  readonly interval: Interval | null;
+}
+
+/** What is measured on labelled data. Confidence in the risk-coverage curve: the winning log-likelihood. */
+export interface InDistributionMetrics {
+  readonly count: number;
+  /** Without rejection; higher is better. */
   readonly accuracy: number;
   /** In the order of the classes; null for a class without samples. */
   readonly perClassAccuracy: readonly (number | null)[];
+  /** Images by true class (row) and winning class (column), without rejection. */
+  readonly confusion: readonly (readonly number[])[];
   readonly rejection: readonly RejectionRow[];
-  /** Area under the risk-coverage curve of the winning log-likelihood; lower is better. */
+  /** Area under the risk-coverage curve; lower is better. */
   readonly aurc: number;
+  /** AURC above that of a confidence which puts every error last; lower is better. */
+  readonly excessAurc: number;
+  /** At most 200 points of the curve. */
+  readonly riskCoverage: readonly RiskCoveragePoint[];
+  readonly coverageAtRisk: readonly CoverageAtRisk[];
+  readonly riskAtCoverage: readonly RiskAtCoverage[];
+  readonly calibration: CalibrationEvaluation;
+  readonly intervals: {
+    readonly accuracy: Interval | null;
+    readonly perClassAccuracy: readonly (Interval | null)[];
+    readonly aurc: Interval | null;
+    readonly excessAurc: Interval | null;
+  };
+}
+
+export interface Evaluation extends InDistributionMetrics {
+  readonly model: string;
+  readonly data: string;
+  readonly split: string;
+  /** SHA-256 over images and labels. */
+  readonly fingerprint: string;
+  /** Of rows, columns and per-class values. */
+  readonly classNames: readonly string[];
+  /** How the intervals were made: percentile bootstrap; `resamples` 0: there are none. */
+  readonly bootstrap: { readonly resamples: number; readonly level: number; readonly seed: number };
   readonly ood: readonly OodEvaluation[];
 }
 
@@ -60,60 +129,4 @@ export const correctness = ({ labels }: Classification, truth: Int32Array): Uint
 export function acceptedAt({ labels, logLikelihoods }: Classification, thresholds: ThresholdSet): Uint8Array {
   const values = Float32Array.from(thresholds.values);
   return Uint8Array.from(labels, (label, i) => Number(logLikelihoods[i]! >= values[label]!));
-}
-
-export function evaluateInDistribution(
-  classification: Classification,
-  truth: Int32Array,
-  classCount: number,
-  thresholds: readonly ThresholdSet[],
-): Pick<Evaluation, "count" | "accuracy" | "perClassAccuracy" | "rejection" | "aurc"> {
-  const correct = correctness(classification, truth);
-  const perClassAccuracy = Array.from({ length: classCount }, (_, c) => {
-    const ofClass = correct.filter((_, i) => truth[i] === c);
-    return ofClass.length === 0 ? null : share(ofClass);
-  });
-  const rejection = thresholds.map((set) => {
-    const accepted = acceptedAt(classification, set);
-    return { percentile: set.percentile, rejectionRate: rejectionRate(accepted), selectiveAccuracy: selectiveAccuracy(correct, accepted) };
-  });
-  return {
-    count: classification.count,
-    accuracy: share(correct),
-    perClassAccuracy,
-    rejection,
-    aurc: aurc(correct, classification.logLikelihoods),
-  };
-}
-
-export function evaluateOutOfDistribution(
-  inside: Classification,
-  outside: Classification,
-  classCount: number,
-  thresholds: readonly ThresholdSet[],
-): Omit<OodEvaluation, "data"> {
-  const minus = (values: Float32Array) => values.map((value) => -value);
-  const outPositive = { positive: minus(outside.logLikelihoods), negative: minus(inside.logLikelihoods) };
-  const inPositive = { positive: inside.logLikelihoods, negative: outside.logLikelihoods };
-  return {
-    count: outside.count,
-    auroc: auroc(outPositive),
-    auprInPositive: averagePrecision(inPositive),
-    auprOutPositive: averagePrecision(outPositive),
-    fprAt95InPositive: falsePositiveRateAt(0.95, inPositive),
-    fprAt95OutPositive: falsePositiveRateAt(0.95, outPositive),
-    rejection: thresholds.map((set) => ({
-      percentile: set.percentile,
-      decisionRejectionRate: rejectionRate(acceptedAt(outside, set)),
-      perClassRejectionRate: perClassRejectionRate(outside.classLogLikelihoods, classCount, set),
-    })),
-  };
-}
-
-function perClassRejectionRate(classLogLikelihoods: Float32Array, classCount: number, { values }: ThresholdSet): number {
-  const thresholds = Float32Array.from(values);
-  let below = 0;
-  for (let i = 0; i < classLogLikelihoods.length; i++) below += Number(classLogLikelihoods[i]! < thresholds[i % classCount]!);
-  // Every class sees the whole set, so the mean of the classes' shares is the share of all pairs.
-  return below / classLogLikelihoods.length;
 }

@@ -1,4 +1,5 @@
 import type { Evaluation } from "./evaluation.ts";
+import type { Interval } from "./metrics/bootstrap.ts";
 
 /** One line of the summary: what was measured, and a value per percentile or one for all. */
 export interface SummaryRow {
@@ -8,22 +9,55 @@ export interface SummaryRow {
 
 export const percent = (fraction: number | null): string => (fraction === null ? "-" : `${(100 * fraction).toFixed(2)}%`);
 
+/** `value [low, high]`, or the value alone where there is no interval. */
+export const withInterval = (value: string, interval: Interval | null, format: (end: number) => string): string =>
+  interval === null ? value : `${value} [${format(interval.low)}, ${format(interval.high)}]`;
+
+/** `99.53% [99.39, 99.66]` */
+export const percentWithInterval = (fraction: number | null, interval: Interval | null): string =>
+  withInterval(percent(fraction), fraction === null ? null : interval, (end) => (100 * end).toFixed(2));
+
+/** What the brackets mean; undefined where there are none. */
+export function intervalNote({ bootstrap: { resamples, level } }: Evaluation): string | undefined {
+  if (resamples === 0) return undefined;
+  return `[low, high]: ${(100 * level).toFixed(0)}% percentile bootstrap interval, ${resamples.toLocaleString("en")} resamples`;
+}
+
 /** The rows of the one summary table, for the terminal and the report; `values` has an entry per percentile, or a single one. */
-export function summaryRows({ data, count, accuracy, rejection, ood }: Evaluation): SummaryRow[] {
+export function summaryRows({ data, count, accuracy, rejection, aurc, calibration, intervals, ood }: Evaluation): SummaryRow[] {
+  const { expectedCalibrationError } = calibration;
   return [
-    { what: `accuracy on ${count.toLocaleString("en")} ${data} images`, values: [percent(accuracy)] },
-    { what: `${data} images rejected`, values: rejection.map(({ rejectionRate }) => percent(rejectionRate)) },
-    { what: "accuracy on the accepted part", values: rejection.map((row) => percent(row.selectiveAccuracy)) },
+    { what: `accuracy on ${count.toLocaleString("en")} ${data} images`, values: [percentWithInterval(accuracy, intervals.accuracy)] },
+    {
+      what: `${data} images rejected`,
+      values: rejection.map((row) => percentWithInterval(row.rejectionRate, row.intervals.rejectionRate)),
+    },
+    {
+      what: "accuracy on the accepted part",
+      values: rejection.map((row) => percentWithInterval(row.selectiveAccuracy, row.intervals.selectiveAccuracy)),
+    },
+    { what: "AURC (lower is better)", values: [withInterval(aurc.toFixed(5), intervals.aurc, (end) => end.toFixed(5))] },
+    {
+      what: "calibration error of the posterior (ECE)",
+      values: [percentWithInterval(expectedCalibrationError, calibration.intervals.expectedCalibrationError)],
+    },
     ...ood.flatMap((set) => [
       {
         what: `${set.data} rejected (decision rule)`,
-        values: set.rejection.map(({ decisionRejectionRate }) => `${Math.round(decisionRejectionRate * set.count)} of ${set.count}`),
+        values: set.rejection.map((row) => {
+          const images = (rate: number) => Math.round(rate * set.count);
+          const value = `${images(row.decisionRejectionRate)} of ${set.count}`;
+          return withInterval(value, row.intervals.decisionRejectionRate, (end) => String(images(end)));
+        }),
       },
       {
         what: `${set.data} rejected (class-wise protocol)`,
-        values: set.rejection.map(({ perClassRejectionRate }) => percent(perClassRejectionRate)),
+        values: set.rejection.map((row) => percentWithInterval(row.perClassRejectionRate, row.intervals.perClassRejectionRate)),
       },
-      { what: `AUROC, ${data} against ${set.data}`, values: [set.auroc.toFixed(4)] },
+      {
+        what: `AUROC, ${data} against ${set.data}`,
+        values: [withInterval(set.auroc.toFixed(4), set.intervals.auroc, (end) => end.toFixed(4))],
+      },
     ]),
   ];
 }
@@ -36,5 +70,6 @@ export function renderTable(evaluation: Evaluation): string {
   const cell = Math.max(...rows.flatMap(({ values }) => values.map((value) => value.length)));
   const lines = rows.map(({ what, values }) => `${what.padEnd(label)}  ${values.map((value) => value.padStart(cell)).join("  ")}`);
   const rule = "-".repeat(Math.max(...lines.map((line) => line.length)));
-  return [lines[0]!, rule, ...lines.slice(1)].join("\n");
+  const note = intervalNote(evaluation);
+  return [lines[0]!, rule, ...lines.slice(1), ...(note === undefined ? [] : [note])].join("\n");
 }

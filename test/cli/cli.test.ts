@@ -1,6 +1,10 @@
+import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import { packageVersion } from "../../src/core/version.ts";
+import type { Evaluation } from "../../src/evaluate/evaluation.ts";
+import type { EvaluationRecord } from "../../src/evaluate/record.ts";
 import { sdim, start, writeIdxSplit } from "../support/cli.ts";
 import { temporaryFolder, testDigits, trainingDigits } from "../support/digits.ts";
 
@@ -51,7 +55,48 @@ describe("good paths", () => {
   it("evaluate, for a person", async () => {
     const { stdout, code } = await sdim("evaluate", model, "--data", data);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/thresholds at percentile +1 +2\n-+\naccuracy on 200 .* images +\d+\.\d+%/);
+    expect(stdout).toMatch(/thresholds at percentile +1 +2\n-+\naccuracy on 200 .* images +\d+\.\d+% \[\d+\.\d+, \d+\.\d+\]\n/);
+    expect(stdout).toMatch(/\n\[low, high\]: 95% percentile bootstrap interval, 1,000 resamples\n$/);
+    expect(stdout.split("\n").length).toBeLessThan(12);
+  });
+
+  it("evaluate on synthetic sets, with a record and a report", async () => {
+    const [out, report] = [join(folder, "record.json"), join(folder, "report.html")];
+    const args = ["evaluate", model, "--data", data, "--ood", "uniform-noise,gaussian-noise,constant,shuffled-patches"];
+    const options = ["--synthetic-count", "150", "--resamples", "50", "--seed", "7", "--percentile", "2"];
+    const result = (await json(...args, ...options, "--out", out, "--report", report)) as unknown as Evaluation;
+    expect(result.ood.map((set) => [set.data, set.count])).toEqual(
+      ["uniform-noise", "gaussian-noise", "constant", "shuffled-patches"].map((name) => [name, 150]),
+    );
+    expect(result.bootstrap).toEqual({ resamples: 50, level: 0.95, seed: 7 });
+    const { low, high } = result.intervals.accuracy!;
+    expect(low).toBeLessThanOrEqual(result.accuracy);
+    expect(high).toBeGreaterThanOrEqual(result.accuracy);
+    expect(result.confusion.flat().reduce((a, b) => a + b)).toBe(200);
+
+    const record = JSON.parse(readFileSync(out, "utf8")) as EvaluationRecord;
+    expect(record.evaluation).toEqual(result);
+    expect(record.modelFile).toMatchObject({
+      path: model,
+      sha256: createHash("sha256").update(readFileSync(model)).digest("hex"),
+      training: { config: { epochs: 6, seed: 3 } },
+      calibration: { data, split: "train", percentile: 1 },
+    });
+    expect(record.circumstances.command).toContain(`sdim evaluate ${model} --data ${data} --ood uniform-noise,`);
+    expect(record.circumstances).toMatchObject({ node: process.version, sdim: packageVersion(), at: expect.stringMatching(/^\d{4}-.*Z$/) });
+
+    const html = readFileSync(report, "utf8");
+    expect(html).toContain(`<h1>SDIM on ${data}</h1>`);
+    expect(html).toContain(record.modelFile.sha256);
+    for (const name of ["constant", "shuffled-patches"]) expect(html).toContain(`ROC curve of ${name}: area`);
+    // Same seed, same numbers.
+    expect(await json(...args, ...options)).toEqual(result);
+  });
+
+  it("evaluate --resamples 0 gives numbers without intervals", async () => {
+    const { stdout } = await sdim("evaluate", model, "--data", data, "--resamples", "0");
+    expect(stdout).not.toContain("[");
+    expect((await json("evaluate", model, "--data", data, "--resamples", "0"))["intervals"]).toMatchObject({ accuracy: null, aurc: null });
   });
 
   it("predict --json", async () => {
@@ -175,6 +220,21 @@ describe("mistakes exit with 2 and say what to do", () => {
       "a percentile without thresholds",
       ["evaluate", model, "--data", data, "--percentile", "33"],
       "percentile 33: the model file has thresholds at 0.5, 1, 2, 5, 10. Add it with: sdim calibrate",
+    ],
+    [
+      "an out-of-distribution set that is none",
+      ["evaluate", model, "--data", data, "--ood", "uniform-nois"],
+      'did you mean "uniform-noise"? Known: mnist, ',
+    ],
+    [
+      "no images of a synthetic set",
+      ["evaluate", model, "--data", data, "--ood", "constant", "--synthetic-count", "0"],
+      "images of 28 x 28 x 1, asked for 0",
+    ],
+    [
+      "too many resamples",
+      ["evaluate", model, "--data", data, "--resamples", "1000000000"],
+      "resamples: expected a whole number from 0 to 100000, got 1000000000",
     ],
     ["data of other classes", ["evaluate", model, "--data", "mnist"], "the model knows the classes 0, 1, 2; mnist has 0, 1, 2, 3"],
     ["nonsense for numbers", ["evaluate", model, "--data", data, "--percentile", "1,x"], 'expected numbers with commas between, got "1,x"'],

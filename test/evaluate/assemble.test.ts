@@ -3,7 +3,8 @@ import type { ModelCard } from "../../src/classify/card.ts";
 import type { Classification } from "../../src/classify/classifier.ts";
 import { imageSet } from "../../src/data/image-set.ts";
 import { readPicture } from "../../src/data/images.ts";
-import { evaluateInDistribution, evaluateOutOfDistribution } from "../../src/evaluate/evaluation.ts";
+import { evaluateInDistribution } from "../../src/evaluate/in-distribution.ts";
+import { evaluateOutOfDistribution } from "../../src/evaluate/out-of-distribution.ts";
 import { assembleReport, type Scored } from "../../src/evaluate/report/assemble.ts";
 
 const thresholds = [
@@ -89,8 +90,11 @@ const assemble = () => {
       model: "m",
       data: "digits",
       split: "test",
+      fingerprint: "abc",
+      classNames: card.classNames,
+      bootstrap: { resamples: 1000, level: 0.95, seed: 0 },
       ...evaluateInDistribution(inside.classification, inside.data.labels, 2, sets),
-      ood: [{ data: "garments", ...evaluateOutOfDistribution(inside.classification, outside.classification, 2, sets) }],
+      ood: [{ data: "garments", fingerprint: "def", ...evaluateOutOfDistribution(inside.classification, outside.classification, 2, sets) }],
     },
     inDistribution: inside,
     outOfDistribution: [outside],
@@ -110,6 +114,8 @@ describe("assembleReport", () => {
       ["Accepted", [0, 5]],
       ["Rejected, the least likely first", [3, 2]],
       ["Wrong and accepted, the most confident first", [4, 1]],
+      // Image 4 by 24 nats, 1 by 14.
+      ["Wrong, accepted or not, the highest posterior first", [4, 1]],
       ["garments: rejected", [1]],
       ["garments: accepted by mistake, the most confident first", [2, 0]],
     ]);
@@ -125,7 +131,7 @@ describe("assembleReport", () => {
       logLikelihood: 30,
       threshold: 10,
     });
-    expect(examples[3]!.examples[0]).toMatchObject({ source: "garments: Bag", trueLabel: null, label: "zero", accepted: false });
+    expect(examples[4]!.examples[0]).toMatchObject({ source: "garments: Bag", trueLabel: null, label: "zero", accepted: false });
   });
 
   it("takes a class's own test images and every out-of-distribution image for the histograms, and the thresholds of the evaluation", async () => {

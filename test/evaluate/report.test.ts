@@ -52,27 +52,81 @@ const report: RunReport = {
     model: "m",
     data: "digits",
     split: "test",
+    fingerprint: "abc",
+    classNames,
     count: 1234,
     accuracy: 0.9876,
     perClassAccuracy: [1, 0.97],
+    confusion: [
+      [717, 0],
+      [15, 502],
+    ],
     rejection: [
-      { percentile: 1, rejectionRate: 0.0123, selectiveAccuracy: 0.9987 },
-      { percentile: 2, rejectionRate: 0.0234, selectiveAccuracy: null },
+      {
+        percentile: 1,
+        rejectionRate: 0.0123,
+        selectiveAccuracy: 0.9987,
+        intervals: { rejectionRate: { low: 0.0101, high: 0.0145 }, selectiveAccuracy: null },
+      },
+      { percentile: 2, rejectionRate: 0.0234, selectiveAccuracy: null, intervals: { rejectionRate: null, selectiveAccuracy: null } },
     ],
     aurc: 0.01,
+    excessAurc: 0.009,
+    riskCoverage: [
+      { coverage: 0.001, risk: 0 },
+      { coverage: 0.5, risk: 0.002 },
+      { coverage: 1, risk: 0.0124 },
+    ],
+    coverageAtRisk: [{ risk: 0.005, coverage: 0.876, interval: { low: 0.85, high: 0.9 } }],
+    riskAtCoverage: [{ coverage: 0.9, risk: 0.0065, interval: null }],
+    calibration: {
+      bins: 15,
+      expectedCalibrationError: 0.0321,
+      adaptiveCalibrationError: 0.0345,
+      reliability: [
+        { low: 0, high: 0.5, count: 0, confidence: null, accuracy: null },
+        { low: 0.5, high: 1, count: 1234, confidence: 0.91, accuracy: 0.9876 },
+      ],
+      intervals: { expectedCalibrationError: { low: 0.03, high: 0.04 }, adaptiveCalibrationError: null },
+    },
+    intervals: { accuracy: null, perClassAccuracy: [null, { low: 0.95, high: 0.98 }], aurc: null, excessAurc: null },
+    bootstrap: { resamples: 1000, level: 0.95, seed: 0 },
     ood: [
       {
         data: "garments",
+        fingerprint: "def",
         count: 1000,
         auroc: 0.9712,
-        auprInPositive: 0.9,
-        auprOutPositive: 0.9,
-        fprAt95InPositive: 0.1,
-        fprAt95OutPositive: 0.1,
+        auprInPositive: 0.91,
+        auprOutPositive: 0.92,
+        fprAt95InPositive: 0.13,
+        fprAt95OutPositive: 0.14,
         rejection: [
-          { percentile: 1, decisionRejectionRate: 0.432, perClassRejectionRate: 0.9431 },
-          { percentile: 2, decisionRejectionRate: 0.532, perClassRejectionRate: 0.9531 },
+          {
+            percentile: 1,
+            decisionRejectionRate: 0.432,
+            perClassRejectionRate: 0.9431,
+            intervals: { decisionRejectionRate: { low: 0.401, high: 0.463 }, perClassRejectionRate: null },
+          },
+          {
+            percentile: 2,
+            decisionRejectionRate: 0.532,
+            perClassRejectionRate: 0.9531,
+            intervals: { decisionRejectionRate: null, perClassRejectionRate: null },
+          },
         ],
+        rocCurve: [
+          { falsePositiveRate: 0, truePositiveRate: 0 },
+          { falsePositiveRate: 0.1, truePositiveRate: 0.9 },
+          { falsePositiveRate: 1, truePositiveRate: 1 },
+        ],
+        intervals: {
+          auroc: { low: 0.97, high: 0.98 },
+          auprInPositive: null,
+          auprOutPositive: null,
+          fprAt95InPositive: null,
+          fprAt95OutPositive: null,
+        },
       },
     ],
   },
@@ -93,6 +147,7 @@ const report: RunReport = {
           accepted: true,
           logLikelihood: 101,
           threshold: 80,
+          posterior: 0.98765,
         },
       ],
     },
@@ -108,6 +163,7 @@ const report: RunReport = {
           accepted: false,
           logLikelihood: -350.2,
           threshold: 80,
+          posterior: null,
         },
       ],
     },
@@ -123,6 +179,18 @@ function chartOf(html: string, label: string) {
 describe("renderReport", () => {
   const html = renderReport(report);
   const { document } = parseHTML(html);
+
+  const cellsOf = (table: Element) =>
+    [...table.querySelectorAll("tbody tr")].map((row) => [...row.children].map(({ textContent }) => textContent));
+  const rowsOf = (selector: string) => cellsOf(document.querySelector(selector)!);
+  const tableUnder = (title: string, index = 0): Element => {
+    const section = [...document.querySelectorAll("section")].find((found) => found.querySelector("h2")!.textContent === title);
+    return section!.querySelectorAll("table")[index]!;
+  };
+
+  it("is the same page for the same run", () => {
+    expect(renderReport(report)).toBe(html);
+  });
 
   it("needs nothing but itself", () => {
     expect(document.querySelectorAll("script, link, iframe, object, embed").length).toBe(0);
@@ -140,22 +208,108 @@ describe("renderReport", () => {
   it("says the headline numbers in words and in the table", () => {
     const lead = document.querySelector(".lead")!.textContent!;
     for (const number of ["98.76%", "1,234", "1.23%", "99.87%", "43.20%"]) expect(lead).toContain(number);
-    const rows = [...document.querySelectorAll("tbody tr")].map((row) => [...row.children].map(({ textContent }) => textContent));
-    expect(rows).toEqual([
+    expect(rowsOf("table")).toEqual([
       ["accuracy on 1,234 digits images", "98.76%"],
-      ["digits images rejected", "1.23%", "2.34%"],
+      ["digits images rejected", "1.23% [1.01, 1.45]", "2.34%"],
       ["accuracy on the accepted part", "99.87%", "-"],
-      ["garments rejected (decision rule)", "432 of 1000", "532 of 1000"],
+      ["AURC (lower is better)", "0.01000"],
+      ["calibration error of the posterior (ECE)", "3.21% [3.00, 4.00]"],
+      ["garments rejected (decision rule)", "432 of 1000 [401, 463]", "532 of 1000"],
       ["garments rejected (class-wise protocol)", "94.31%", "95.31%"],
-      ["AUROC, digits against garments", "0.9712"],
+      ["AUROC, digits against garments", "0.9712 [0.9700, 0.9800]"],
     ]);
+    expect(document.querySelector("caption")!.textContent).toContain("95% percentile bootstrap interval, 1,000 resamples");
+  });
+
+  it("tables the out-of-distribution sets, each metric with its direction and positive class", () => {
+    const table = tableUnder("Data it should refuse");
+    expect([...table.querySelectorAll("thead th")].map(({ textContent }) => textContent)).toEqual([
+      "data set",
+      "images",
+      "AUROC ↑",
+      "AUPR, in positive ↑",
+      "AUPR, out positive ↑",
+      "FPR at 95% TPR, in positive ↓",
+      "FPR at 95% TPR, out positive ↓",
+    ]);
+    expect(cellsOf(table)).toEqual([["garments", "1000", "0.9712 [0.9700, 0.9800]", "0.9100", "0.9200", "13.00%", "14.00%"]]);
+    const rejected = tableUnder("Data it should refuse", 1);
+    expect([...rejected.querySelectorAll("thead th")].map(({ textContent }) => textContent)).toEqual([
+      "data set",
+      "decision rule, 1% ↑",
+      "decision rule, 2% ↑",
+      "class-wise, 1% ↑",
+      "class-wise, 2% ↑",
+    ]);
+    expect(cellsOf(rejected)).toEqual([["garments", "43.20% [40.10, 46.30]", "53.20%", "94.31%", "95.31%"]]);
+  });
+
+  it("says what there is nothing of", () => {
+    const perfect = { ...report.evaluation, ood: [], confusion: [[717, 0], [0, 517]] }; // biome-ignore format: a matrix
+    const { document } = parseHTML(renderReport({ ...report, evaluation: perfect }));
+    expect([...document.querySelectorAll("h2")].map(({ textContent }) => textContent)).not.toContain("Data it should refuse");
+    expect(document.querySelector("main")!.textContent).toContain("No class was taken for another.");
+  });
+
+  it("reads the curve, the bins and the classes", () => {
+    expect(cellsOf(tableUnder("Accuracy against coverage"))).toEqual([
+      ["area under the curve (AURC), lower is better", "0.01000"],
+      ["AURC above the oracle’s (E-AURC), lower is better", "0.00900"],
+      ["coverage at a risk of at most 0.5%, higher is better", "87.60% [85.00, 90.00]"],
+      ["risk at a coverage of at least 90%, lower is better", "0.65%"],
+    ]);
+    expect(cellsOf(tableUnder("Calibration of the posterior"))).toEqual([["50.00% to 100.00%", "1234", "91.00%", "98.76%"]]);
+    expect(cellsOf(tableUnder("Class by class"))).toEqual([
+      ["one", "717", "100.00%"],
+      [classNames[1], "517", "97.00% [95.00, 98.00]"],
+    ]);
+    expect(cellsOf(tableUnder("Class by class", 1))).toEqual([[classNames[1], "one", "15"]]);
+  });
+
+  it("every table has a caption, and a header for each column and row", () => {
+    for (const table of document.querySelectorAll("table")) {
+      expect(table.querySelector("caption")!.textContent).not.toBe("");
+      for (const row of table.querySelectorAll("tbody tr")) expect(row.firstElementChild!.getAttribute("scope")).toBe("row");
+      for (const cell of [...table.querySelectorAll("thead tr > *")].slice(1)) expect(cell.getAttribute("scope")).toBe("col");
+    }
+  });
+
+  it("draws a cell of the confusion matrix per pair that occurs, with its number", () => {
+    const chart = chartOf(html, "Confusion matrix of 2 classes: 98.76% on the diagonal; most often, ");
+    const numbers = [...chart.querySelectorAll('g[aria-label="text"] text')].map(({ textContent }) => textContent);
+    expect(numbers).toEqual(["717", "15", "502"]);
+    const shades = [...chart.querySelectorAll('g[aria-label="cell"] rect')].map((cell) => Number(cell.getAttribute("fill-opacity")));
+    // Square roots of shares of the row, at most 0.6 so that the numbers stay readable.
+    [1, 502 / 517, 15 / 517].forEach((part, i) => {
+      expect(shades[i]).toBeCloseTo(0.6 * Math.sqrt(part), 9);
+    });
+    expect(shades).toHaveLength(3);
+  });
+
+  it("draws many classes without numbers, no wider than the page", () => {
+    const names = Array.from({ length: 100 }, (_, c) => `class ${c}`);
+    const confusion = names.map((_, truth) => names.map((__, said) => Number(truth === said) * 9 + Number(said === 0)));
+    const evaluation = { ...report.evaluation, classNames: names, confusion };
+    const wide = {
+      ...evaluation,
+      perClassAccuracy: names.map(() => 0.9),
+      intervals: { ...evaluation.intervals, perClassAccuracy: names.map(() => null) },
+    };
+    const chart = chartOf(renderReport({ ...report, evaluation: wide }), "Confusion matrix of 100 classes");
+    expect(chart.querySelectorAll('g[aria-label="text"]')).toHaveLength(0);
+    expect(Number(chart.getAttribute("width"))).toBeLessThan(1000);
   });
 
   it("draws a chart per loss part and per class, each with words for those who cannot see it", () => {
     const labels = [...document.querySelectorAll("svg")].map((svg) => svg.getAttribute("aria-label"));
-    expect(labels).toHaveLength(5 + 2);
-    expect(labels[0]).toBe("Total loss against epochs, from 10.0 to 3.33");
-    expect(labels[5]).toMatch(/^Class one: log-likelihoods of its test images, median \d+, and of garments, median -\d+; threshold 80$/);
+    expect(labels).toHaveLength(4 + 5 + 2);
+    expect(labels.slice(0, 3)).toEqual([
+      "ROC curve of garments: area 0.9712",
+      "Risk-coverage curve: area 0.01000, risk 1.24% when everything is accepted",
+      "Reliability diagram: accuracy per bin of the posterior; expected calibration error 3.21%",
+    ]);
+    expect(labels[4]).toBe("Total loss against epochs, from 10.0 to 3.33");
+    expect(labels[9]).toMatch(/^Class one: log-likelihoods of its test images, median \d+, and of garments, median -\d+; threshold 80$/);
   });
 
   it("draws both distributions from the same baseline, also where they overlap", () => {
@@ -178,7 +332,8 @@ describe("renderReport", () => {
   });
 
   it("does not speak of a rest where nothing is accepted", () => {
-    const rejection = [{ percentile: 1, rejectionRate: 1, selectiveAccuracy: null }];
+    const intervals = { rejectionRate: null, selectiveAccuracy: null };
+    const rejection = [{ percentile: 1, rejectionRate: 1, selectiveAccuracy: null, intervals }];
     const { document } = parseHTML(renderReport({ ...report, evaluation: { ...report.evaluation, rejection } }));
     expect(document.querySelector(".lead")!.textContent).toContain("it refuses 100.00% of them. Of 1,000");
   });
@@ -188,6 +343,7 @@ describe("renderReport", () => {
       "one – accepted",
       "rejected: closest to one; log-likelihood -350, threshold 80",
     ]);
+    expect([...document.querySelectorAll(".examples .truth")].map(({ textContent }) => textContent)).toContain("posterior 98.77%");
     expect([...document.querySelectorAll("h3")].map(({ textContent }) => textContent)).not.toContain("None");
   });
 });

@@ -70,6 +70,7 @@ async function runQuickstart(out: string): Promise<void> {
     evaluation,
     inDistribution: { data: test, classification: inDistribution },
     outOfDistribution: [{ data: garments, classification: outOfDistribution[0]! }],
+    logPriors: classifier.logPriors,
   });
   const reportPath = join(out, "report.html");
   writeFileAtomic(reportPath, renderReport(report));

@@ -139,7 +139,10 @@ async function testSplit(spec: string, loading: LoadOptions): Promise<ImageSet |
 /** Measures the test accuracy and writes it into the model file's card. */
 async function measure({ model, modelPath }: TrainResult, test: ImageSet): Promise<number> {
   const classifier = await Classifier.load(model);
-  const { evaluation } = await evaluate(classifier, test, { percentiles: [model.card.calibration.percentile] });
+  const { evaluation } = await evaluate(classifier, test, {
+    percentiles: [model.card.calibration.percentile],
+    bootstrap: { resamples: 0 },
+  });
   await classifier.release();
   recordMeasured(model, modelPath, evaluation);
   return evaluation.accuracy;

@@ -26,12 +26,12 @@ export function classConditionalsFigure(
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" color="#222" font-family="sans-serif"><rect width="100%" height="100%" fill="#fff"/>${text(16, 24, 16, title)}${drawn.join("")}</svg>\n`;
 }
 
-/** A picture of its own has no page whose variables it could use, and is XML, where HTML's way with "<" in attributes is an error. */
+/** A picture of its own has no page whose variables it could use, and is XML, where HTML's way with "<" and "&" in attributes is an error. */
 function standalone(svg: string): string {
   return Object.entries(colours)
     .reduce((drawing, [variable, colour]) => drawing.replaceAll(variable, colour), svg)
     .replaceAll("currentColor", "#222")
-    .replaceAll(/="[^"]*"/g, (attribute) => attribute.replaceAll("<", "&lt;"));
+    .replaceAll(/="[^"]*"/g, (attribute) => attribute.replaceAll(/&(?!\w+;|#)/g, "&amp;").replaceAll("<", "&lt;"));
 }
 
 const escaped = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");

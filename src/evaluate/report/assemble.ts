@@ -2,6 +2,7 @@ import type { Classification } from "../../classify/classifier.ts";
 import type { ImageSet } from "../../data/image-set.ts";
 import { encodePng } from "../../data/images.ts";
 import { correctness } from "../evaluation.ts";
+import { winningPosteriors } from "../metrics/calibration.ts";
 import type { Example, ExampleGroup, RunReport } from "./types.ts";
 
 /** Images and what the classifier said of them. */
@@ -13,12 +14,14 @@ export interface Scored {
 export interface ReportParts extends Pick<RunReport, "title" | "createdAt" | "card" | "environment" | "history" | "evaluation"> {
   readonly inDistribution: Scored;
   readonly outOfDistribution: readonly Scored[];
+  /** log p(c) where the model does not take it for uniform, [C]. */
+  readonly logPriors?: Float32Array | undefined;
 }
 
 const perGroup = 12;
 
 /** Gathers the histograms' values and picks the examples; the same run always gives the same report. */
-export async function assembleReport({ inDistribution, outOfDistribution, ...parts }: ReportParts): Promise<RunReport> {
+export async function assembleReport({ inDistribution, outOfDistribution, logPriors, ...parts }: ReportParts): Promise<RunReport> {
   const { card, evaluation } = parts;
   const percentiles = evaluation.rejection.map(({ percentile }) => percentile);
   const thresholds = card.calibration.thresholds.filter((set) => percentiles.includes(set.percentile));
@@ -26,10 +29,12 @@ export async function assembleReport({ inDistribution, outOfDistribution, ...par
   const correct = correctness(classification, data.labels);
   const rows = Array.from(data.labels, (_, i) => i);
   const byScore = (scores: Float32Array, sign: 1 | -1) => (a: number, b: number) => sign * (scores[b]! - scores[a]!);
-  const group = async (title: string, from: Scored, indices: readonly number[]): Promise<ExampleGroup> => ({
+  const group = async (title: string, from: Scored, indices: readonly number[], posteriors?: Float64Array): Promise<ExampleGroup> => ({
     title,
-    examples: await Promise.all(indices.slice(0, perGroup).map((index) => example(from, index, card.classNames))),
+    examples: await Promise.all(indices.slice(0, perGroup).map((index) => example(from, index, card.classNames, posteriors))),
   });
+  const posteriors = winningPosteriors(classification.classLogLikelihoods, classification.labels, logPriors);
+  const byLogLikelihood = byScore(classification.logLikelihoods, 1);
   const groups = [
     await group(
       "Accepted",
@@ -44,7 +49,14 @@ export async function assembleReport({ inDistribution, outOfDistribution, ...par
     await group(
       "Wrong and accepted, the most confident first",
       inDistribution,
-      rows.filter((i) => classification.accepted[i] === 1 && correct[i] === 0).sort(byScore(classification.logLikelihoods, 1)),
+      rows.filter((i) => classification.accepted[i] === 1 && correct[i] === 0).sort(byLogLikelihood),
+    ),
+    await group(
+      "Wrong, accepted or not, the highest posterior first",
+      inDistribution,
+      // Many posteriors are 1 within rounding; among them the likelier image comes first.
+      rows.filter((i) => correct[i] === 0).sort((a, b) => posteriors[b]! - posteriors[a]! || byLogLikelihood(a, b)),
+      posteriors,
     ),
   ];
   for (const outside of outOfDistribution) {
@@ -87,7 +99,12 @@ export function classScores(
   };
 }
 
-async function example({ data, classification }: Scored, index: number, classNames: readonly string[]): Promise<Example> {
+async function example(
+  { data, classification }: Scored,
+  index: number,
+  classNames: readonly string[],
+  posteriors?: Float64Array,
+): Promise<Example> {
   const { height, width, channels, pixels } = data;
   const size = height * width * channels;
   const png = await encodePng({ height, width, channels, pixels: pixels.subarray(index * size, (index + 1) * size) });
@@ -95,11 +112,12 @@ async function example({ data, classification }: Scored, index: number, classNam
   const isKnown = data.classNames.join("\n") === classNames.join("\n");
   return {
     png: `data:image/png;base64,${png.toString("base64")}`,
-    source: isKnown ? data.name : `${data.name}: ${truth}`,
+    source: isKnown || data.classNames.length === 1 ? data.name : `${data.name}: ${truth}`,
     trueLabel: isKnown ? truth : null,
     label: classNames[classification.labels[index]!]!,
     accepted: classification.accepted[index] === 1,
     logLikelihood: classification.logLikelihoods[index]!,
     threshold: classification.thresholds[index]!,
+    posterior: posteriors ? posteriors[index]! : null,
   };
 }

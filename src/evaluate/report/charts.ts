@@ -1,21 +1,9 @@
 import * as Plot from "@observablehq/plot";
-import { parseHTML } from "linkedom";
 import type { HistoryRecord } from "../../train/checkpoint.ts";
+import { draw, inside, outside } from "./draw.ts";
 import type { RunReport } from "./types.ts";
 
-// Charts as SVG text, drawn without a browser. Colours are CSS variables of the page, so that they follow light and dark.
-
-const inside = "var(--inside)";
-const outside = "var(--outside)";
-
-/** `label` is what a screen reader says. */
-function draw(options: Plot.PlotOptions, label: string): string {
-  const { document } = parseHTML("<!doctype html><html><body></body></html>");
-  const svg = Plot.plot({ ...options, document, style: { background: "none", color: "inherit", fontFamily: "inherit" } });
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", label);
-  return svg.outerHTML;
-}
+// How training went, and how log-likelihoods are distributed.
 
 const partTitles: Readonly<Record<string, string>> = {
   loss: "Total loss",

@@ -1,4 +1,6 @@
-import { details, escapeHtml, examples, histograms, mainTable, summary, training } from "./sections.ts";
+import { escapeHtml } from "./html.ts";
+import { calibration, classes, outOfDistribution, selective } from "./metric-sections.ts";
+import { details, examples, histograms, mainTable, summary, training } from "./sections.ts";
 import type { RunReport } from "./types.ts";
 
 /** Blue and orange of Okabe and Ito's palette, which colour-blind readers tell apart. */
@@ -20,6 +22,13 @@ th[scope=row] { text-align: left; font-weight: 400; }
 thead th { font-weight: 600; font-size: .85rem; }
 td { white-space: nowrap; }
 td[colspan] { text-align: center; }
+table.data { width: auto; font-size: .8rem; max-width: none; }
+table.data th, table.data td { padding-right: .9rem; }
+table.data thead th:first-child { text-align: left; }
+.beside { display: flex; flex-wrap: wrap; gap: 0 3rem; align-items: flex-start; }
+.beside > * { max-width: 100%; }
+.beside caption { max-width: 28rem; }
+.scroll { overflow-x: auto; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1.5rem 1rem; }
 figure { margin: 0; }
 figcaption { font-size: .85rem; font-weight: 600; }
@@ -34,7 +43,7 @@ svg { max-width: 100%; height: auto; overflow: visible; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); gap: 0 2.5rem; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: .15rem 1rem; margin: 0; font-size: .85rem; }
 dd { margin: 0; overflow-wrap: anywhere; }
-@media print { body { max-width: none; padding: 0; } h2 { break-after: avoid; } figure, li, tr { break-inside: avoid; } }
+@media print { body { max-width: none; padding: 0; } .scroll { overflow: visible; } table.data { font-size: .65rem; } table.data td { white-space: normal; } h2 { break-after: avoid; } figure, li, tr { break-inside: avoid; } }
 `;
 
 /** One self-contained HTML page: no scripts, nothing fetched. */
@@ -44,7 +53,7 @@ export function renderReport(report: RunReport): string {
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${escapeHtml(report.title)}</title><style>${style}</style></head>
 <body>
 <header><h1>${escapeHtml(report.title)}</h1><p class="date"><time datetime="${escapeHtml(report.createdAt)}">${escapeHtml(report.createdAt.slice(0, 16).replace("T", " "))} UTC</time></p></header>
-<main>${summary(report)}${mainTable(report)}${training(report)}${histograms(report)}${examples(report)}${details(report)}</main>
+<main>${summary(report)}${mainTable(report)}${outOfDistribution(report)}${selective(report)}${calibration(report)}${classes(report)}${training(report)}${histograms(report)}${examples(report)}${details(report)}</main>
 </body>
 </html>
 `;

@@ -1,10 +1,7 @@
-import { percent, summaryRows } from "../summary.ts";
+import { intervalNote, percent, summaryRows } from "../summary.ts";
 import { classHistograms, lossCurves } from "./charts.ts";
+import { escapeHtml } from "./html.ts";
 import type { Example, RunReport } from "./types.ts";
-
-/** Text as it may stand between tags or in a quoted attribute. */
-export const escapeHtml = (text: string): string =>
-  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;").replaceAll("'", "&#39;");
 
 /** The headline numbers in words. */
 export function summary({ evaluation, card }: RunReport): string {
@@ -18,11 +15,11 @@ export function summary({ evaluation, card }: RunReport): string {
       `When it may say “I don’t know” (thresholds at percentile ${first.percentile} of the training set), it refuses ${percent(first.rejectionRate)} of them${rest}.`,
     );
   }
-  for (const set of evaluation.ood) {
+  for (const [i, set] of evaluation.ood.entries()) {
     const row = set.rejection[0];
     if (row) {
       sentences.push(
-        `Of ${set.count.toLocaleString("en")} ${set.data} images, which are like nothing it was trained on, it refuses ${percent(row.decisionRejectionRate)}.`,
+        `Of ${set.count.toLocaleString("en")} ${set.data} images${i === 0 ? ", which are like nothing it was trained on" : ""}, it refuses ${percent(row.decisionRejectionRate)}.`,
       );
     }
   }
@@ -36,7 +33,8 @@ export function mainTable({ evaluation }: RunReport): string {
     const span = values.length === 1 && percentiles.length > 1 ? ` colspan="${percentiles.length}"` : "";
     return `<tr><th scope="row">${escapeHtml(what)}</th>${values.map((value) => `<td${span}>${escapeHtml(value)}</td>`).join("")}</tr>`;
   });
-  return `<table><caption>The decision rule refuses an image when the log-likelihood of its winning class is below that class’s threshold. The class-wise protocol of the paper’s Table 3 asks each class on its own and averages; it is not what a user meets.</caption>
+  const note = intervalNote(evaluation);
+  return `<table><caption>The decision rule refuses an image when the log-likelihood of its winning class is below that class’s threshold. The class-wise protocol of the paper’s Table 3 asks each class on its own and averages; it is not what a user meets.${note === undefined ? "" : ` ${escapeHtml(note)}.`}</caption>
 <thead><tr><td></td>${head}</tr></thead><tbody>${rows.join("")}</tbody></table>`;
 }
 
@@ -66,8 +64,9 @@ function verdict({ accepted, label, logLikelihood, threshold }: Example): string
 function card(example: Example): string {
   const truth = example.trueLabel === null ? example.source : `${example.source}: ${example.trueLabel}`;
   const wrong = example.trueLabel !== null && example.trueLabel !== example.label;
+  const posterior = example.posterior === null ? "" : `<span class="truth">posterior ${percent(example.posterior)}</span>`;
   return `<li class="${example.accepted ? "accepted" : "rejected"}"><img src="${escapeHtml(example.png)}" alt="${escapeHtml(truth)}" width="72" height="72">
-<span class="verdict">${escapeHtml(verdict(example))}${wrong ? " <strong>wrong</strong>" : ""}</span><span class="truth">${escapeHtml(truth)}</span></li>`;
+<span class="verdict">${escapeHtml(verdict(example))}${wrong ? " <strong>wrong</strong>" : ""}</span><span class="truth">${escapeHtml(truth)}</span>${posterior}</li>`;
 }
 
 export function examples({ examples: groups }: RunReport): string {

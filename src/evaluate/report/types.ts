@@ -13,6 +13,8 @@ export interface Example {
   readonly accepted: boolean;
   readonly logLikelihood: number;
   readonly threshold: number;
+  /** p(label | image); null where it is not what the example is about. */
+  readonly posterior: number | null;
 }
 
 export interface ExampleGroup {

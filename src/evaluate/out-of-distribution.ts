@@ -1,0 +1,84 @@
+import type { ThresholdSet } from "../classify/card.ts";
+import type { Classification } from "../classify/classifier.ts";
+import { acceptedAt, type OodEvaluation, type OodMetrics } from "./evaluation.ts";
+import { type BootstrapOptions, bootstrap } from "./metrics/bootstrap.ts";
+import { auroc, averagePrecision, falsePositiveRateAt, rank, rocCurve, type Steps, steps, swapped } from "./metrics/detection.ts";
+import { rejectionRate } from "./metrics/selective.ts";
+
+/** How well a classifier tells the data it knows (`inside`) from data it should refuse (`outside`). */
+export function evaluateOutOfDistribution(
+  inside: Classification,
+  outside: Classification,
+  classCount: number,
+  thresholds: readonly ThresholdSet[],
+  options: BootstrapOptions = {},
+): Omit<OodEvaluation, "data" | "fingerprint"> {
+  const minus = (values: Float32Array) => values.map((value) => -value);
+  const ranking = rank({ positive: minus(outside.logLikelihoods), negative: minus(inside.logLikelihoods) });
+  const accepted = thresholds.map((set) => acceptedAt(outside, set));
+  const below = thresholds.map((set) => classesBelow(outside.classLogLikelihoods, classCount, set));
+  const rates = (counts?: Uint32Array) => ({
+    ...Object.fromEntries(accepted.map((flags, t) => [`decision${t}`, rejectionRate(flags, counts)] as const)),
+    ...Object.fromEntries(below.map((numbers, t) => [`perClass${t}`, perClassRejectionRate(numbers, classCount, counts)] as const)),
+  });
+  const plain = steps(ranking);
+  const metrics = detectionMetrics(plain);
+  const values: Record<string, number> = rates();
+  const intervals = bootstrap(
+    [inside.count, outside.count],
+    ([of, out]): Record<string, number> => ({ ...detectionMetrics(steps(ranking, { positive: out!, negative: of! })), ...rates(out) }),
+    options,
+  );
+  const of = (name: string) => intervals[name] ?? null;
+  return {
+    count: outside.count,
+    ...metrics,
+    rejection: thresholds.map(({ percentile }, t) => ({
+      percentile,
+      decisionRejectionRate: values[`decision${t}`]!,
+      perClassRejectionRate: values[`perClass${t}`]!,
+      intervals: { decisionRejectionRate: of(`decision${t}`), perClassRejectionRate: of(`perClass${t}`) },
+    })),
+    rocCurve: rocCurve(plain),
+    intervals: {
+      auroc: of("auroc"),
+      auprInPositive: of("auprInPositive"),
+      auprOutPositive: of("auprOutPositive"),
+      fprAt95InPositive: of("fprAt95InPositive"),
+      fprAt95OutPositive: of("fprAt95OutPositive"),
+    },
+  };
+}
+
+/** `outPositive`: out-of-distribution positive, minus the winning log-likelihood as score. */
+function detectionMetrics(outPositive: Steps): OodMetrics {
+  const inPositive = swapped(outPositive);
+  return {
+    auroc: auroc(outPositive),
+    auprInPositive: averagePrecision(inPositive),
+    auprOutPositive: averagePrecision(outPositive),
+    fprAt95InPositive: falsePositiveRateAt(0.95, inPositive),
+    fprAt95OutPositive: falsePositiveRateAt(0.95, outPositive),
+  };
+}
+
+/** Number of classes whose threshold each image is strictly below. */
+function classesBelow(classLogLikelihoods: Float32Array, classCount: number, { values }: ThresholdSet): Float64Array {
+  const thresholds = Float32Array.from(values);
+  const result = new Float64Array(classLogLikelihoods.length / classCount);
+  for (let i = 0; i < classLogLikelihoods.length; i++) {
+    result[Math.floor(i / classCount)]! += Number(classLogLikelihoods[i]! < thresholds[i % classCount]!);
+  }
+  return result;
+}
+
+/** Every class sees the whole set, so the mean of the classes' shares is the share of all pairs of an image and a class. */
+function perClassRejectionRate(below: Float64Array, classCount: number, counts?: Uint32Array): number {
+  let [sum, total] = [0, 0];
+  for (let i = 0; i < below.length; i++) {
+    const count = counts ? counts[i]! : 1;
+    sum += count * below[i]!;
+    total += count;
+  }
+  return sum / (total * classCount);
+}

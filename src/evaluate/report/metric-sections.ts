@@ -1,0 +1,127 @@
+import type { Evaluation } from "../evaluation.ts";
+import type { Interval } from "../metrics/bootstrap.ts";
+import { intervalNote, percent, percentWithInterval, withInterval } from "../summary.ts";
+import { escapeHtml } from "./html.ts";
+import { confusionMatrix, confusions, reliabilityDiagram, riskCoverage, rocCurveOf } from "./metric-charts.ts";
+import type { RunReport } from "./types.ts";
+
+/** A table with a header per column and per row; `rows` start with the row's name. */
+function table(caption: string, columns: readonly string[], rows: readonly (readonly string[])[]): string {
+  const head = columns.map((name) => `<th scope="col">${escapeHtml(name)}</th>`).join("");
+  const body = rows.map(([name, ...values]) => {
+    const cells = values.map((value) => `<td>${escapeHtml(value)}</td>`).join("");
+    return `<tr><th scope="row">${escapeHtml(name!)}</th>${cells}</tr>`;
+  });
+  return `<div class="scroll"><table class="data"><caption>${escapeHtml(caption)}</caption><thead><tr>${head}</tr></thead><tbody>${body.join("")}</tbody></table></div>`;
+}
+
+const figure = (title: string, svg: string): string => `<figure><figcaption>${escapeHtml(title)}</figcaption>${svg}</figure>`;
+
+/** Side by side where the page is wide enough. */
+const beside = (...parts: readonly string[]): string => `<div class="beside">${parts.map((part) => `<div>${part}</div>`).join("")}</div>`;
+
+const number = (value: number, interval: Interval | null, digits: number): string =>
+  withInterval(value.toFixed(digits), interval, (end) => end.toFixed(digits));
+
+/** With what the brackets mean, where there are any. */
+const caption = (text: string, evaluation: Evaluation): string =>
+  [text, intervalNote(evaluation)].filter((part) => part !== undefined).join(" ");
+
+const mostConfusions = 10;
+
+export function classes({ evaluation }: RunReport): string {
+  const { classNames, perClassAccuracy, intervals, confusion } = evaluation;
+  const rows = classNames.map((name, c) => {
+    const images = confusion[c]!.reduce((a, b) => a + b, 0);
+    return [name, String(images), percentWithInterval(perClassAccuracy[c]!, intervals.perClassAccuracy[c]!)];
+  });
+  const confused = confusions(evaluation).slice(0, mostConfusions);
+  const pairs =
+    confused.length === 0
+      ? "<p>No class was taken for another.</p>"
+      : table(
+          "The most frequent confusions, without rejection.",
+          ["true class", "winning class", "images"],
+          confused.map(({ truth, said, count }) => [truth, said, String(count)]),
+        );
+  return `<section><h2>Class by class</h2>
+${figure("Confusion matrix, without rejection; shades are square roots of shares of a row", confusionMatrix(evaluation))}
+${beside(table(caption("Accuracy per true class, without rejection.", evaluation), ["class", "images", "accuracy"], rows), pairs)}</section>`;
+}
+
+export function selective({ evaluation }: RunReport): string {
+  const { aurc, excessAurc, intervals, coverageAtRisk, riskAtCoverage } = evaluation;
+  const rows = [
+    ["area under the curve (AURC), lower is better", number(aurc, intervals.aurc, 5)],
+    ["AURC above the oracle’s (E-AURC), lower is better", number(excessAurc, intervals.excessAurc, 5)],
+    ...coverageAtRisk.map(({ risk, coverage, interval }) => [
+      `coverage at a risk of at most ${100 * risk}%, higher is better`,
+      percentWithInterval(coverage, interval),
+    ]),
+    ...riskAtCoverage.map(({ coverage, risk, interval }) => [
+      `risk at a coverage of at least ${100 * coverage}%, lower is better`,
+      percentWithInterval(risk, interval),
+    ]),
+  ];
+  return `<section><h2>Accuracy against coverage</h2>
+<p>One threshold on the winning log-likelihood for all classes, from strict to lax. Dashed: an oracle that refuses the errors first. <span class="key outside"></span> the decision rule, with a threshold per class, at the percentiles of the table.</p>
+${beside(figure("Risk-coverage curve", riskCoverage(evaluation)), table(caption("Read from the curve.", evaluation), ["measure", "value"], rows))}</section>`;
+}
+
+export function calibration({ evaluation }: RunReport): string {
+  const { bins, reliability, expectedCalibrationError, adaptiveCalibrationError, intervals } = evaluation.calibration;
+  const rows = reliability
+    .filter(({ count }) => count > 0)
+    .map(({ low, high, count, confidence, accuracy }) => [
+      `${percent(low)} to ${percent(high)}`,
+      String(count),
+      percent(confidence),
+      percent(accuracy),
+    ]);
+  return `<section><h2>Calibration of the posterior</h2>
+<p>Expected calibration error over ${bins} bins of equal width: ${escapeHtml(percentWithInterval(expectedCalibrationError, intervals.expectedCalibrationError))}; over bins of equal numbers of images: ${escapeHtml(percentWithInterval(adaptiveCalibrationError, intervals.adaptiveCalibrationError))}. Lower is better. The posterior p(c|z) says which class fits best, not whether any does: rejection does not use it.</p>
+${beside(figure("Reliability diagram", reliabilityDiagram(evaluation)), table("Bins without images are left out.", ["posterior", "images", "mean posterior", "accuracy"], rows))}</section>`;
+}
+
+export function outOfDistribution({ evaluation }: RunReport): string {
+  const { ood, rejection } = evaluation;
+  if (ood.length === 0) return "";
+  const percentiles = rejection.map(({ percentile }) => percentile);
+  const detection = table(
+    caption("Told apart by the outlier score, minus the winning log-likelihood. ↑ higher is better, ↓ lower is better.", evaluation),
+    [
+      "data set",
+      "images",
+      "AUROC ↑",
+      "AUPR, in positive ↑",
+      "AUPR, out positive ↑",
+      "FPR at 95% TPR, in positive ↓",
+      "FPR at 95% TPR, out positive ↓",
+    ],
+    ood.map((set) => [
+      set.data,
+      String(set.count),
+      number(set.auroc, set.intervals.auroc, 4),
+      number(set.auprInPositive, set.intervals.auprInPositive, 4),
+      number(set.auprOutPositive, set.intervals.auprOutPositive, 4),
+      percentWithInterval(set.fprAt95InPositive, set.intervals.fprAt95InPositive),
+      percentWithInterval(set.fprAt95OutPositive, set.intervals.fprAt95OutPositive),
+    ]),
+  );
+  const rejected = table(
+    caption("Rejected with thresholds at the percentile. ↑ higher is better.", evaluation),
+    [
+      "data set",
+      ...percentiles.map((percentile) => `decision rule, ${percentile}% ↑`),
+      ...percentiles.map((percentile) => `class-wise, ${percentile}% ↑`),
+    ],
+    ood.map((set) => [
+      set.data,
+      ...set.rejection.map((row) => percentWithInterval(row.decisionRejectionRate, row.intervals.decisionRejectionRate)),
+      ...set.rejection.map((row) => percentWithInterval(row.perClassRejectionRate, row.intervals.perClassRejectionRate)),
+    ]),
+  );
+  return `<section><h2>Data it should refuse</h2>
+${detection}${rejected}
+<h3>ROC curves, out-of-distribution positive</h3><div class="charts">${ood.map((set) => figure(set.data, rocCurveOf(set))).join("")}</div></section>`;
+}

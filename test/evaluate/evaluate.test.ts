@@ -1,0 +1,64 @@
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { Classifier } from "../../src/classify/classifier.ts";
+import { convertChannels } from "../../src/data/channels.ts";
+import { takeFirst } from "../../src/data/image-set.ts";
+import { synthesise } from "../../src/data/synthetic.ts";
+import { evaluate } from "../../src/evaluate/evaluate.ts";
+import { winningPosteriors } from "../../src/evaluate/metrics/calibration.ts";
+import { train } from "../../src/train/train.ts";
+import { temporaryFolder, testDigits, tinyConfig, trainingDigits } from "../support/digits.ts";
+
+const folder = temporaryFolder();
+const digits = takeFirst(await testDigits(), 60);
+let classifier: Classifier;
+beforeAll(async () => {
+  const config = tinyConfig({ epochs: 2, prior: "training-frequency" });
+  await train({ config, data: await trainingDigits(), out: folder });
+  classifier = await Classifier.load(join(folder, "model.onnx"));
+}, 120_000);
+
+describe("evaluate", () => {
+  it("takes the priors from the model file, so that the posterior's winner is the label", async () => {
+    const priors = classifier.logPriors!;
+    expect(priors.reduce((sum, value) => sum + Math.exp(value), 0)).toBeCloseTo(1, 5);
+    const { evaluation, inDistribution } = await evaluate(classifier, digits);
+    const { classLogLikelihoods, labels } = inDistribution;
+    const posteriors = winningPosteriors(classLogLikelihoods, labels, priors);
+    // The winner of three has at least a third, which is not so for another class than the winner with these priors.
+    for (const p of posteriors) expect(p).toBeGreaterThanOrEqual(1 / 3 - 1e-6);
+    const means = posteriors.reduce((a, b) => a + b) / posteriors.length;
+    const { reliability } = evaluation.calibration;
+    expect(reliability.reduce((sum, bin) => sum + bin.count * (bin.confidence ?? 0), 0) / digits.count).toBeCloseTo(means, 10);
+  });
+
+  it("names data, images and intervals, and gives the same for the same seed", async () => {
+    const noise = synthesise("uniform-noise", digits, { count: 50 });
+    const { evaluation } = await evaluate(classifier, digits, { ood: [noise], bootstrap: { resamples: 100, seed: 4 } });
+    expect(evaluation).toMatchObject({
+      fingerprint: digits.fingerprint,
+      classNames: ["0", "1", "2"],
+      bootstrap: { resamples: 100, level: 0.95, seed: 4 },
+      ood: [{ data: "uniform-noise", fingerprint: noise.fingerprint, count: 50 }],
+    });
+    expect((await evaluate(classifier, digits, { ood: [noise], bootstrap: { resamples: 100, seed: 4 } })).evaluation).toEqual(evaluation);
+  });
+
+  it("refuses sets of other channels until they are converted", async () => {
+    const colour = convertChannels(digits, 3);
+    await expect(evaluate(classifier, digits, { ood: [colour] })).rejects.toThrow(
+      /as RGB \(test\): the model takes images of 1 channel\(s\), these have 3\. .*--convert-channels/,
+    );
+    const { evaluation } = await evaluate(classifier, digits, { ood: [convertChannels(colour, 1)] });
+    // Digits against the same digits.
+    expect(evaluation.ood[0]!.auroc).toBe(0.5);
+    expect(evaluation.ood[0]!.data).toMatch(/ as RGB as grey$/);
+  });
+
+  it("refuses an option out of range before it scores anything", async () => {
+    const seen: string[] = [];
+    const onProgress = (what: string) => seen.push(what);
+    await expect(evaluate(classifier, digits, { bootstrap: { resamples: 0.5 }, onProgress })).rejects.toThrow("resamples: expected");
+    expect(seen).toEqual([]);
+  });
+});
