@@ -46,7 +46,14 @@ describe("sdim reproduce", () => {
     const [sdimRow, softmaxRow] = table.rows;
     expect(sdimRow.cells[0]).toMatchObject({ paper: 99.55 });
     expect(sdimRow.cells[0].ours).toBeGreaterThan(50);
-    expect(softmaxRow.cells[0]).toEqual({ paper: 99.42, ours: null });
+    const [low, high] = sdimRow.cells[0].interval;
+    expect(low).toBeLessThan(sdimRow.cells[0].ours);
+    expect(high).toBeGreaterThan(sdimRow.cells[0].ours);
+    expect(table.madeFrom[0].modelFile).toMatchObject({
+      path: join(models, "mnist", "model.onnx"),
+      sha256: expect.stringMatching(/^\w{64}$/),
+    });
+    expect(softmaxRow.cells[0]).toEqual({ paper: 99.42, ours: null, interval: null });
     expect(stdout).toContain(readFileSync(join(out, "table2.md"), "utf8").trim());
   });
 

@@ -6,28 +6,35 @@ import { classConditionalsFigure } from "../../src/evaluate/protocols/figures.ts
 import { paperModels, paperTable2, paperTable3 } from "../../src/evaluate/protocols/paper.ts";
 import { tableMarkdown } from "../../src/evaluate/protocols/render.ts";
 import { type MeasuredModel, table1, table2, table3 } from "../../src/evaluate/protocols/tables.ts";
+import type { EvaluationRecord } from "../../src/evaluate/record.ts";
 
+const around = (value: number) => ({ low: value - 0.01, high: value + 0.01 });
 const evaluation = {
   accuracy: 0.94,
+  intervals: { accuracy: around(0.94) },
   rejection: [
-    { percentile: 1, rejectionRate: 0.05, selectiveAccuracy: 0.965 },
-    { percentile: 2, rejectionRate: 0.07, selectiveAccuracy: null },
+    { percentile: 1, rejectionRate: 0.05, selectiveAccuracy: 0.965, intervals: { rejectionRate: around(0.05), selectiveAccuracy: null } },
+    { percentile: 2, rejectionRate: 0.07, selectiveAccuracy: null, intervals: { rejectionRate: null, selectiveAccuracy: null } },
   ],
   ood: [
     {
       data: "mnist",
       auroc: 0.987,
-      rejection: [
-        { percentile: 1, decisionRejectionRate: 0.9, perClassRejectionRate: 0.99 },
-        { percentile: 2, decisionRejectionRate: 0.91, perClassRejectionRate: 0.995 },
-      ],
+      intervals: { auroc: around(0.987) },
+      rejection: [0.9, 0.91].map((rate, i) => ({
+        percentile: i + 1,
+        decisionRejectionRate: rate,
+        perClassRejectionRate: rate + 0.09,
+        intervals: { decisionRejectionRate: around(rate), perClassRejectionRate: null },
+      })),
     },
   ],
 } as unknown as Evaluation;
+const record = { evaluation } as unknown as EvaluationRecord;
 const card = { parameters: 1_414_177 } as unknown as ModelCard;
 
 const models: MeasuredModel[] = paperModels.map((model) =>
-  model.id === "fashion-mnist" ? { model, measured: { card, evaluation } } : { model },
+  model.id === "fashion-mnist" ? { model, measured: { card, record } } : { model },
 );
 const cellsOf = (table: ReturnType<typeof table1>, label: string) => table.rows.find((row) => row.label.startsWith(label))!.cells;
 
@@ -50,9 +57,8 @@ describe("the paper's models", () => {
   });
 
   it("refuse in Table 3 what their recipe names", () => {
-    expect(paperModels.filter(({ ood, head }) => ood !== undefined && head === "sdim").map(({ data }) => data)).toEqual(
-      Object.keys(paperTable3),
-    );
+    const refusing = Object.keys(paperTable3).map((data) => paperModels.find(({ id }) => id === data)!.ood);
+    expect(refusing).toEqual(["mnist", "svhn"]);
   });
 });
 
@@ -61,12 +67,12 @@ describe("tables", () => {
     const table = table1(models);
     expect(table.rows).toHaveLength(8);
     expect(cellsOf(table, "SDIM ResNet10, fashion-mnist")).toEqual([
-      { paper: 94.58, ours: 94 },
-      { paper: 1.46, ours: 1.414177 },
+      { paper: 94.58, ours: 94, interval: [93, 95].map((end) => expect.closeTo(end, 9)) },
+      { paper: 1.46, ours: 1.414177, interval: null },
     ]);
     expect(cellsOf(table, "Disc ResNet26, svhn")).toEqual([
-      { paper: 95.96, ours: null },
-      { paper: 4.39, ours: null },
+      { paper: 95.96, ours: null, interval: null },
+      { paper: 4.39, ours: null, interval: null },
     ]);
   });
 
@@ -81,7 +87,7 @@ describe("tables", () => {
     const cells = cellsOf(table, "SDIM ResNet10, fashion-mnist -> mnist");
     expect(cells.map(({ paper, ours }) => [paper, ours && Number(ours.toFixed(9))])).toEqual([
       [99.36, 99],
-      [99.64, 99.5],
+      [99.64, 100],
       [null, 90],
       [null, 91],
       [4.63, 5],
@@ -95,7 +101,7 @@ describe("tables", () => {
     const rows = markdown.split("\n").filter((line) => line.startsWith("|"));
     expect(new Set(rows.map((row) => row.split("|").length))).toEqual(new Set([8]));
     expect(rows.find((row) => row.includes("fashion-mnist"))).toBe(
-      "| SDIM ResNet10, fashion-mnist | 94.58 / **94.00** | 96.45 / **96.50** | 4.63 / **5.00** | 96.94 / **-** | 6.60 / **7.00** |",
+      "| SDIM ResNet10, fashion-mnist | 94.58 / **94.00** (93.00 to 95.00) | 96.45 / **96.50** | 4.63 / **5.00** (4.00 to 6.00) | 96.94 / **-** | 6.60 / **7.00** |",
     );
     expect(markdown).toContain("- made by a test");
   });

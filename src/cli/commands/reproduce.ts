@@ -2,17 +2,22 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Argument, type Command } from "commander";
 import sharp from "sharp";
+import type { ModelCard } from "../../classify/card.ts";
 import { Classifier } from "../../classify/classifier.ts";
 import { encodeModelFile, readModelFile } from "../../classify/model-file.ts";
+import { commandLine } from "../../core/circumstances.ts";
 import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import type { ImageSet } from "../../data/image-set.ts";
 import { type LoadOptions, loadDataset } from "../../data/registry.ts";
+import { synthesise, syntheticNames } from "../../data/synthetic.ts";
 import { type EvaluationRun, evaluate } from "../../evaluate/evaluate.ts";
 import { classConditionalsFigure } from "../../evaluate/protocols/figures.ts";
+import { renderModelCard } from "../../evaluate/protocols/model-card.ts";
 import { type PaperModel, paperModels } from "../../evaluate/protocols/paper.ts";
-import { tableMarkdown } from "../../evaluate/protocols/render.ts";
+import { sources, tableMarkdown } from "../../evaluate/protocols/render.ts";
 import { type MeasuredModel, type ReproducedTable, table1, table2, table3, tablePercentiles } from "../../evaluate/protocols/tables.ts";
+import { type EvaluationRecord, evaluationRecord } from "../../evaluate/record.ts";
 import { classScores } from "../../evaluate/report/assemble.ts";
 import { checkpointPath } from "../../train/checkpoint.ts";
 import { resolveConfig } from "../../train/config.ts";
@@ -27,7 +32,7 @@ type TableName = keyof typeof tables;
 type FigureName = keyof typeof figures;
 const isTable = (name: string): name is TableName => Object.hasOwn(tables, name);
 const isFigure = (name: string): name is FigureName => Object.hasOwn(figures, name);
-const names = [...Object.keys(tables), ...Object.keys(figures)];
+const names = [...Object.keys(tables), ...Object.keys(figures), "cards"];
 
 interface ReproduceOptions {
   readonly models: string;
@@ -72,34 +77,36 @@ function list(options: ReproduceOptions): void {
   }
 }
 
-/** What one model's evaluation gave, with the sets it was made on. */
+/** What one model's evaluation gave, with the set it was made on. */
 interface Measured {
-  readonly path: string;
+  readonly card: ModelCard;
+  readonly record: EvaluationRecord;
   readonly run: EvaluationRun;
   readonly test: ImageSet;
-  readonly classifier: Classifier;
 }
 
 async function reproduce(what: readonly string[], options: ReproduceOptions): Promise<void> {
   const wanted = paperModels.filter(({ data }) => options.data === undefined || options.data.includes(data));
   if (wanted.length === 0) throw new UserError(`--data: no model of the paper is of ${options.data?.join(", ")}`);
-  const onlySdim = !what.includes("table1");
+  const onlySdim = !what.some((name) => name === "table1" || name === "cards");
   const inFigures = what.flatMap((name) => (isFigure(name) ? [figures[name]] : []));
   const onlyFigures = what.every(isFigure);
+  const needs = { published: what.some((name) => name !== "table1" && name !== "table2"), synthetic: what.includes("cards") };
   const measured = new Map<string, Measured>();
   for (const model of wanted) {
     if (onlySdim && model.head === "softmax") continue;
     if (onlyFigures && !inFigures.some((data) => data === model.data)) continue;
     const path = await trainedModel(model, options);
-    if (path !== undefined) measured.set(model.id, await measureModel(model, path, options));
+    if (path !== undefined) measured.set(model.id, await measureModel(model, path, needs, options));
     else note(`${model.id}: not trained, its cells stay empty (--train trains it)`);
   }
   const models: MeasuredModel[] = wanted.map((model) => {
     const found = measured.get(model.id);
-    return { model, ...(found ? { measured: { card: found.classifier.card, evaluation: found.run.evaluation } } : {}) };
+    return { model, ...(found ? { measured: found } : {}) };
   });
   for (const name of what) {
-    if (isTable(name)) writeTable(tables[name](models), options);
+    if (name === "cards") writeCards(models, options);
+    else if (isTable(name)) writeTable(tables[name](models), models, options);
     else if (isFigure(name)) await writeFigure(name, measured.get(figures[name]), options);
   }
 }
@@ -121,10 +128,19 @@ async function trainedModel(model: PaperModel, options: ReproduceOptions): Promi
 
 const loading = ({ dataDir }: ReproduceOptions): LoadOptions => (dataDir === undefined ? {} : { dataDir });
 
-async function measureModel(model: PaperModel, path: string, options: ReproduceOptions): Promise<Measured> {
+/** `needs`: which out-of-distribution sets what is to be made asks for. */
+async function measureModel(
+  model: PaperModel,
+  path: string,
+  needs: { readonly published: boolean; readonly synthetic: boolean },
+  options: ReproduceOptions,
+): Promise<Measured> {
   const classifier = await Classifier.load(path);
   const test = await loadDataset(model.data, "test", loading(options));
-  const ood = model.head === "sdim" && model.ood !== undefined ? [await outOfDistribution(model.ood, options)] : [];
+  const ood = [
+    ...(model.ood !== undefined && needs.published ? [await outOfDistribution(model.ood, options)] : []),
+    ...(needs.synthetic ? syntheticNames.map((name) => synthesise(name, test)) : []),
+  ];
   const line = new ProgressLine();
   const run = await evaluate(classifier, test, {
     ood,
@@ -134,26 +150,39 @@ async function measureModel(model: PaperModel, path: string, options: ReproduceO
   });
   line.end();
   await classifier.release();
-  return { path, run, test, classifier };
+  const { card } = classifier;
+  return { card, record: evaluationRecord(commandLine("sdim", process.argv.slice(2)), path, card, run.evaluation), run, test };
 }
 
 const outOfDistribution = (name: string, options: ReproduceOptions): Promise<ImageSet> =>
   loadDataset(name === "svhn" ? (options.svhn ?? name) : name, "test", loading(options));
 
-function writeTable(table: ReproducedTable, { out }: ReproduceOptions): void {
-  const markdown = tableMarkdown(table, []);
+function writeTable(table: ReproducedTable, models: readonly MeasuredModel[], { out }: ReproduceOptions): void {
+  const records = models.flatMap(({ measured }) => (measured ? [measured.record] : []));
+  const markdown = tableMarkdown(table, sources(records));
+  const made = records.map(({ circumstances, modelFile }) => ({ circumstances, modelFile }));
   writeFileAtomic(join(out, `${table.id}.md`), markdown);
-  writeFileAtomic(join(out, `${table.id}.json`), `${JSON.stringify(table, null, 2)}\n`);
+  writeFileAtomic(join(out, `${table.id}.json`), `${JSON.stringify({ ...table, madeFrom: made }, null, 2)}\n`);
   printLine(markdown);
+}
+
+/** README.md and evaluation.json beside each model file. */
+function writeCards(models: readonly MeasuredModel[], options: ReproduceOptions): void {
+  for (const { model, measured } of models) {
+    if (!measured) continue;
+    const folder = join(options.models, model.id);
+    writeFileAtomic(join(folder, "README.md"), renderModelCard(model, measured.card, measured.record));
+    writeFileAtomic(join(folder, "evaluation.json"), `${JSON.stringify(measured.record, null, 2)}\n`);
+    printLine(`${join(folder, "README.md")} and evaluation.json`);
+  }
 }
 
 async function writeFigure(name: FigureName, measured: Measured | undefined, { out }: ReproduceOptions): Promise<void> {
   const data = figures[name];
   if (!measured) throw new UserError(`${name}: needs the model ${data}; train it with --train`);
-  const { classifier, run, test } = measured;
+  const { card, run, test } = measured;
   const [outside] = run.outOfDistribution;
   const set = run.evaluation.ood[0]!;
-  const { card } = classifier;
   const thresholds = card.calibration.thresholds.filter(({ percentile }) => percentile === tablePercentiles[0]);
   const scores = classScores(card.classNames.length, { data: test, classification: run.inDistribution }, [
     { name: set.data, classification: outside! },

@@ -1,3 +1,4 @@
+import type { EvaluationRecord } from "../record.ts";
 import type { Cell, ReproducedTable } from "./tables.ts";
 
 const shown = (value: number | null, unit: string): string => (value === null ? "-" : unit === "" ? value.toFixed(4) : value.toFixed(2));
@@ -24,3 +25,10 @@ export function tableMarkdown({ title, columns, rows, notes }: ReproducedTable, 
     "",
   ].join("\n");
 }
+
+/** Where a table's numbers come from, a line per model. */
+export const sources = (records: readonly EvaluationRecord[]): string[] =>
+  records.map(({ circumstances: at, modelFile }) => {
+    const versions = `sdim ${at.sdim}, node ${at.node}, ONNX Runtime ${at.onnxruntime}`;
+    return `${modelFile.path} (SHA-256 ${modelFile.sha256.slice(0, 16)}), measured ${at.at.slice(0, 16).replace("T", " ")} UTC by \`${at.command}\` with ${versions}, on ${at.machine}, ${at.cores} cores`;
+  });

@@ -1,19 +1,20 @@
 import type { ModelCard } from "../../classify/card.ts";
-import type { Evaluation } from "../evaluation.ts";
+import type { Interval } from "../metrics/bootstrap.ts";
+import type { EvaluationRecord } from "../record.ts";
 import { type PaperModel, paperTable2, paperTable3 } from "./paper.ts";
 
 /** A model of the paper's, and what ours says: none where it has not been trained. */
 export interface MeasuredModel {
   readonly model: PaperModel;
-  readonly measured?: { readonly card: ModelCard; readonly evaluation: Evaluation };
+  readonly measured?: { readonly card: ModelCard; readonly record: EvaluationRecord };
 }
 
 /** A figure of the paper's beside ours; null where there is none. */
 export interface Cell {
   readonly paper: number | null;
   readonly ours: number | null;
-  /** 95% confidence interval of ours. */
-  readonly interval?: readonly [number, number];
+  /** 95% confidence interval of ours; null where there is none. */
+  readonly interval: readonly [number, number] | null;
 }
 
 export interface ReproducedTable {
@@ -27,8 +28,15 @@ export interface ReproducedTable {
 /** The percentiles of the paper's tables. */
 export const tablePercentiles = [1, 2] as const;
 
-const percent = (fraction: number | null | undefined): number | null =>
-  fraction === null || fraction === undefined ? null : 100 * fraction;
+/** A cell from what was measured, times `scale`: 100 for percent. */
+function cell(paper: number | null, ours: number | null | undefined, interval: Interval | null | undefined, scale = 100): Cell {
+  return {
+    paper,
+    ours: ours === null || ours === undefined ? null : scale * ours,
+    interval: interval ? [scale * interval.low, scale * interval.high] : null,
+  };
+}
+
 const titleOf = ({ data, head, depth }: PaperModel): string => `${head === "sdim" ? "SDIM" : "Disc"} ResNet${depth}, ${data}`;
 
 /** Clean test accuracy and weights trained. */
@@ -43,8 +51,8 @@ export function table1(models: readonly MeasuredModel[]): ReproducedTable {
     rows: models.map(({ model, measured }) => ({
       label: titleOf(model),
       cells: [
-        { paper: model.paperAccuracy, ours: percent(measured?.evaluation.accuracy) },
-        { paper: model.paperParameters, ours: measured ? measured.card.parameters / 1e6 : null },
+        cell(model.paperAccuracy, measured?.record.evaluation.accuracy, measured?.record.evaluation.intervals.accuracy),
+        cell(model.paperParameters, measured?.card.parameters, null, 1e-6),
       ],
     })),
     notes: [
@@ -70,15 +78,19 @@ export function table2(models: readonly MeasuredModel[]): ReproducedTable {
       .filter(({ model }) => model.head === "sdim")
       .map(({ model, measured }) => {
         const paper = paperTable2[model.data]!;
-        const rowAt = (percentile: number) => measured?.evaluation.rejection.find((row) => row.percentile === percentile);
+        const evaluation = measured?.record.evaluation;
+        const rowAt = (percentile: number) => evaluation?.rejection.find((row) => row.percentile === percentile);
         return {
           label: titleOf(model),
           cells: [
-            { paper: paper.original, ours: percent(measured?.evaluation.accuracy) },
-            ...tablePercentiles.flatMap((percentile, i) => [
-              { paper: paper.rows[i]![0], ours: percent(rowAt(percentile)?.selectiveAccuracy) },
-              { paper: paper.rows[i]![1], ours: percent(rowAt(percentile)?.rejectionRate) },
-            ]),
+            cell(paper.original, evaluation?.accuracy, evaluation?.intervals.accuracy),
+            ...tablePercentiles.flatMap((percentile, i) => {
+              const row = rowAt(percentile);
+              return [
+                cell(paper.rows[i]![0], row?.selectiveAccuracy, row?.intervals.selectiveAccuracy),
+                cell(paper.rows[i]![1], row?.rejectionRate, row?.intervals.rejectionRate),
+              ];
+            }),
           ],
         };
       }),
@@ -100,15 +112,23 @@ export function table3(models: readonly MeasuredModel[]): ReproducedTable {
     ],
     rows: rows.map(({ model, measured }) => {
       const paper = paperTable3[model.data]!;
-      const set = measured?.evaluation.ood[0];
+      const evaluation = measured?.record.evaluation;
+      const set = evaluation?.ood[0];
+      const rejection = evaluation?.rejection[0];
       const rowAt = (percentile: number) => set?.rejection.find((row) => row.percentile === percentile);
       return {
         label: `${titleOf(model)} -> ${set?.data ?? model.ood}`,
         cells: [
-          ...tablePercentiles.map((percentile, i) => ({ paper: paper.sdim[i]!, ours: percent(rowAt(percentile)?.perClassRejectionRate) })),
-          ...tablePercentiles.map((percentile) => ({ paper: null, ours: percent(rowAt(percentile)?.decisionRejectionRate) })),
-          { paper: paperTable2[model.data]!.rows[0]![1], ours: percent(measured?.evaluation.rejection[0]?.rejectionRate) },
-          { paper: null, ours: set?.auroc ?? null },
+          ...tablePercentiles.map((percentile, i) => {
+            const row = rowAt(percentile);
+            return cell(paper.sdim[i]!, row?.perClassRejectionRate, row?.intervals.perClassRejectionRate);
+          }),
+          ...tablePercentiles.map((percentile) => {
+            const row = rowAt(percentile);
+            return cell(null, row?.decisionRejectionRate, row?.intervals.decisionRejectionRate);
+          }),
+          cell(paperTable2[model.data]!.rows[0]![1], rejection?.rejectionRate, rejection?.intervals.rejectionRate),
+          cell(null, set?.auroc, set?.intervals.auroc, 1),
         ],
       };
     }),

@@ -1,0 +1,81 @@
+import type { ModelCard } from "../../classify/card.ts";
+import type { Interval } from "../metrics/bootstrap.ts";
+import type { EvaluationRecord } from "../record.ts";
+import type { PaperModel } from "./paper.ts";
+import { sources } from "./render.ts";
+
+const percent = (fraction: number | null, interval: Interval | null = null): string => {
+  const shown = (value: number) => `${(100 * value).toFixed(2)}%`;
+  if (fraction === null) return "-";
+  return interval ? `${shown(fraction)} (${shown(interval.low)} to ${shown(interval.high)})` : shown(fraction);
+};
+
+const table = (header: readonly string[], rows: readonly (readonly string[])[]): string[] => [
+  `| ${header.join(" | ")} |`,
+  `|${header.map(() => "---|").join("")}`,
+  ...rows.map((row) => `| ${row.join(" | ")} |`),
+];
+
+/** README.md of a shipped model: what it is, on what it was trained, every number measured, and what it must not be trusted with. */
+export function renderModelCard({ id, data, head, depth }: PaperModel, card: ModelCard, record: EvaluationRecord): string {
+  const { evaluation } = record;
+  const { intervals, calibration } = evaluation;
+  const config = Object.entries((card.training as { config?: Record<string, unknown> }).config ?? {});
+  const ood = evaluation.ood.flatMap((set) =>
+    set.rejection.map((row) => [
+      `${set.data} (${set.count})`,
+      String(row.percentile),
+      percent(row.decisionRejectionRate, row.intervals.decisionRejectionRate),
+      percent(row.perClassRejectionRate, row.intervals.perClassRejectionRate),
+      `${set.auroc.toFixed(4)}${set.intervals.auroc ? ` (${set.intervals.auroc.low.toFixed(4)} to ${set.intervals.auroc.high.toFixed(4)})` : ""}`,
+      percent(set.fprAt95InPositive),
+    ]),
+  );
+  return [
+    `# ${id}: ${head === "sdim" ? "SDIM" : "discriminative"} ResNet${depth} on ${data}`,
+    "",
+    `Input: images of any size with ${card.model.channels} channel${card.model.channels === 1 ? "" : "s"}, resized inside the file to ${card.model.imageSize} x ${card.model.imageSize}. Classes: ${card.classNames.join(", ")}. ${card.parameters.toLocaleString("en")} weights trained${head === "sdim" ? ", the critic's included" : ""}. The reject rule is part of the file: thresholds at percentile ${card.calibration.percentile} of ${card.calibration.data} (${card.calibration.split}).`,
+    "",
+    "## Measured",
+    "",
+    `On the ${evaluation.count.toLocaleString("en")} images of the ${evaluation.split} split, with 95% bootstrap intervals:`,
+    "",
+    ...table(
+      ["", ""],
+      [
+        ["accuracy, nothing rejected", percent(evaluation.accuracy, intervals.accuracy)],
+        ...evaluation.rejection.flatMap((row) => [
+          [`rejected at percentile ${row.percentile}`, percent(row.rejectionRate, row.intervals.rejectionRate)],
+          [
+            `accuracy on the accepted part at percentile ${row.percentile}`,
+            percent(row.selectiveAccuracy, row.intervals.selectiveAccuracy),
+          ],
+        ]),
+        ["area under the risk-coverage curve (lower is better)", evaluation.aurc.toFixed(5)],
+        [
+          "expected calibration error of the posterior (15 bins)",
+          percent(calibration.expectedCalibrationError, calibration.intervals.expectedCalibrationError),
+        ],
+      ],
+    ),
+    "",
+    "Images it should refuse (the decision rule is what a user meets; the class-wise protocol is the paper's Table 3):",
+    "",
+    ...table(
+      ["set (images)", "percentile", "decision rule", "class-wise protocol", "AUROC", "FPR at 95% TPR, in-distribution positive"],
+      ood,
+    ),
+    "",
+    "## Training",
+    "",
+    `${card.training["images"]} images, ${card.training["steps"]} steps. Config: ${config.map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(", ")}.`,
+    "",
+    "## Limits",
+    "",
+    `- ${data} only: what it says of other kinds of pictures was measured on the sets above and nothing else.`,
+    "- A rejection is a likelihood below a percentile, not a proof: the sets above show how much passes. Adversarial examples made against the reject rule have not been measured here.",
+    "- Not for decisions about people.",
+    ...sources([record]).map((line) => `- ${line}`),
+    "",
+  ].join("\n");
+}
