@@ -1,11 +1,11 @@
 import { UserError } from "../core/errors.ts";
-import type { Picture } from "./images.ts";
+import type { Picture } from "./picture.ts";
 
 // sharp does not read BMP. The MIT readers on npm do not fit: fast-bmp takes only the newest of the headers, bmp-ts and bmp-js allocate
 // what a header asks for before they look whether the file holds it.
 
 /** Numbers that say how the pixels of a BMP are stored. */
-interface Header {
+export interface BmpHeader {
   readonly width: number;
   readonly height: number;
   /** Rows are stored from the bottom up unless the height is negative. */
@@ -22,6 +22,7 @@ interface Header {
 const fileHeader = 14;
 /** BITMAPINFOHEADER, the shortest that is read; its extensions (V2 to V5) begin with the same fields. */
 const infoHeader = 40;
+export const bmpHeaderBytes = 128;
 const compressions = { none: 0, bitFields: 3, alphaBitFields: 6 } as const;
 /** Where the masks of 32-bit pixels lie, and those of blue, green, red, opacity in this order of bytes. */
 const masks = { at: 54, red: 0x00ff0000, green: 0x0000ff00, blue: 0x000000ff, alpha: 0xff000000 } as const;
@@ -34,8 +35,7 @@ export const isBmp = (bytes: Uint8Array): boolean => bytes[0] === 0x42 && bytes[
  * Errors: UserError that names `source` and what is wrong with it.
  */
 export function decodeBmp(bytes: Uint8Array, mostPixels: number, source: string): Picture {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const header = parseHeader(view, mostPixels, source);
+  const header = parseBmpHeader(bytes, mostPixels, source);
   const { width, height, bits, isTopDown, hasAlpha } = header;
   const stride = Math.ceil((width * bits) / 32) * 4;
   if (header.pixels + stride * height > bytes.length) {
@@ -66,7 +66,9 @@ export function decodeBmp(bytes: Uint8Array, mostPixels: number, source: string)
   return { height, width, channels, pixels };
 }
 
-function parseHeader(view: DataView, mostPixels: number, source: string): Header {
+/** Reads the header, which is all in the first `bmpHeaderBytes`. Errors: as `decodeBmp`. */
+export function parseBmpHeader(bytes: Uint8Array, mostPixels: number, source: string): BmpHeader {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const fail = (problem: string): never => {
     throw new UserError(`${source}: ${problem}`);
   };
@@ -100,7 +102,7 @@ function parseHeader(view: DataView, mostPixels: number, source: string): Header
 }
 
 /** [2^bits, 4], blue, green, red, 0: what the file has of it, the rest black. */
-function paletteOf(bytes: Uint8Array, { bits, palette, pixels }: Header): Uint8Array {
+function paletteOf(bytes: Uint8Array, { bits, palette, pixels }: BmpHeader): Uint8Array {
   const colours = new Uint8Array(4 * 2 ** bits);
   colours.set(bytes.subarray(palette, Math.min(palette + colours.length, Math.max(palette, pixels))));
   return colours;

@@ -1,15 +1,10 @@
-import { open, readFile } from "node:fs/promises";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import sharp, { type Sharp } from "sharp";
 import { messageOf, UserError } from "../core/errors.ts";
-import { decodeBmp, isBmp } from "./bmp.ts";
+import { bmpHeaderBytes, decodeBmp, isBmp, parseBmpHeader } from "./bmp.ts";
+import type { Picture } from "./picture.ts";
 
-/** One picture: uint8 [height, width, channels]. */
-export interface Picture {
-  readonly height: number;
-  readonly width: number;
-  readonly channels: number;
-  readonly pixels: Uint8Array;
-}
+export type { Picture } from "./picture.ts";
 
 /** What is read, and said to be. sharp would take more (SVG, AVIF, ...), depending on how it was built. */
 const formats: readonly string[] = ["png", "jpeg", "webp", "gif", "tiff"];
@@ -49,6 +44,8 @@ export interface PictureHeader {
 /** Errors: UserError that names the file. */
 export async function readPictureHeader(path: string): Promise<PictureHeader> {
   return reading(path, async () => {
+    const bmp = await withBmp(path, (_file, start) => parseBmpHeader(start, mostPixels, path));
+    if (bmp) return { pixelCount: bmp.width * bmp.height, isStoredGrey: false };
     const { width, height, space } = await (await opened(path, path)).metadata();
     return { pixelCount: width * height, isStoredGrey: space === "b-w" || space === "grey16" };
   });
@@ -66,7 +63,7 @@ async function reading<T>(name: string, work: () => Promise<T>): Promise<T> {
 }
 
 async function opened(source: string | Uint8Array, name: string): Promise<Sharp> {
-  const bmp = typeof source === "string" ? await bmpFile(source, name) : isBmp(source) ? source : undefined;
+  const bmp = typeof source === "string" ? await withBmp(source, (file) => contentOfBmp(file, name)) : isBmp(source) ? source : undefined;
   if (bmp) {
     const { pixels, width, height, channels } = decodeBmp(bmp, mostPixels, name);
     return sharp(pixels, { raw: { width, height, channels: channels as 3 | 4 } });
@@ -77,18 +74,26 @@ async function opened(source: string | Uint8Array, name: string): Promise<Sharp>
   return image;
 }
 
-/** The bytes of a BMP file; undefined for a file of another kind. */
-async function bmpFile(path: string, name: string): Promise<Uint8Array | undefined> {
+/** What `use` makes of a BMP file and its first bytes; undefined for a file of another kind. */
+async function withBmp<T>(path: string, use: (file: FileHandle, start: Uint8Array) => T | Promise<T>): Promise<T | undefined> {
+  // Opening a pipe would wait for someone to write into it.
+  if (!(await stat(path)).isFile()) throw new UserError(`${path}: not a file`);
   const file = await open(path, "r");
   try {
-    const { buffer } = await file.read(Buffer.alloc(2), 0, 2, 0);
-    if (!isBmp(buffer)) return undefined;
-    const { size } = await file.stat();
-    if (size > mostBmpBytes) throw new UserError(`${name}: a BMP of ${size} bytes: more than the ${mostBmpBytes} that are read at most`);
-    return await readFile(path);
+    const { buffer, bytesRead } = await file.read(new Uint8Array(bmpHeaderBytes), 0, bmpHeaderBytes, 0);
+    const start = buffer.subarray(0, bytesRead);
+    return isBmp(start) ? await use(file, start) : undefined;
   } finally {
     await file.close();
   }
+}
+
+async function contentOfBmp(file: FileHandle, name: string): Promise<Uint8Array> {
+  const { size } = await file.stat();
+  if (size > mostBmpBytes) throw new UserError(`${name}: a BMP of ${size} bytes: more than the ${mostBmpBytes} that are read at most`);
+  const content = new Uint8Array(size);
+  const { bytesRead } = await file.read(content, 0, size, 0);
+  return content.subarray(0, bytesRead);
 }
 
 /** A PNG of uint8 pixels [height, width, channels]. */

@@ -1,5 +1,5 @@
 import { resizeRow } from "../core/resize.ts";
-import type { Picture } from "./images.ts";
+import type { Picture } from "./picture.ts";
 
 /**
  * A picture brought to [size, size], its sides stretched or squeezed alike: the formula by which a model file preprocesses, rounded to

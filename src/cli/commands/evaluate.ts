@@ -1,16 +1,17 @@
 import { type Command, Option } from "commander";
 import { Classifier } from "../../classify/classifier.ts";
 import { writeFileAtomic } from "../../core/files.ts";
-import { type LoadOptions, loadDataset, type Split } from "../../data/registry.ts";
+import type { ImageSet } from "../../data/image-set.ts";
+import type { Split } from "../../data/registry.ts";
 import { evaluate } from "../../evaluate/evaluate.ts";
 import { renderTable } from "../../evaluate/summary.ts";
 import type { Provider } from "../../runtime/session.ts";
 import { dataDirOption, dataOption, machineOptions, numberList, wordList } from "../options.ts";
 import { ProgressLine, printJson, printLine } from "../output.ts";
+import { type DataOptions, loadOptions, loadWithProgress, optionsOfModel, ownImageOptions, requireOwnImages } from "../own-images.ts";
 
-interface EvaluateCommandOptions {
+interface EvaluateCommandOptions extends DataOptions {
   readonly data: string;
-  readonly dataDir?: string;
   readonly split: Split;
   readonly ood?: readonly string[];
   readonly percentile?: readonly number[];
@@ -27,18 +28,25 @@ export function addEvaluate(program: Command): void {
     .description("Measures a model file on labelled data it was not trained on and, with --ood, on data it should refuse.")
     .addOption(dataOption(true))
     .addOption(dataDirOption())
-    .addOption(new Option("--split <name>", "split to measure on").choices(["train", "test"]).default("test"))
-    .option("--ood <name|folder,...>", "out-of-distribution data sets (their test splits)", wordList)
+    .addOption(new Option("--split <name>", "split to measure on").choices(["train", "val", "test"]).default("test"))
+    .option(
+      "--ood <name|folder|csv,...>",
+      "out-of-distribution data sets: their test splits, or all of a folder or CSV of images without one",
+      wordList,
+    )
     .option("--percentile <p,...>", "percentiles of the thresholds (default: 1,2)", numberList)
     .option("--out <file>", "also write the JSON to this file")
     .option("--json", "print the result as JSON on stdout")
     .addHelpText("after", "\nExample:\n  $ sdim evaluate runs/a/model.onnx --data mnist --ood fashion-mnist --percentile 1,2");
+  ownImageOptions(command, false);
   machineOptions(command).action(async (path: string, options: EvaluateCommandOptions) => {
     const { provider, threads } = options;
     const classifier = await Classifier.load(path, { provider, ...(threads === undefined ? {} : { threads }) });
-    const loading: LoadOptions = options.dataDir === undefined ? {} : { dataDir: options.dataDir };
-    const data = await loadDataset(options.data, options.split, loading);
-    const ood = await Promise.all((options.ood ?? []).map((name) => loadDataset(name, "test", loading)));
+    const loading = loadOptions(options, optionsOfModel(classifier.card));
+    const data = await loadWithProgress(options.data, options.split, loading);
+    const ood: ImageSet[] = [];
+    for (const name of options.ood ?? []) ood.push(await loadWithProgress(name, "test", { ...loading, isLabelled: false }));
+    requireOwnImages(options, [data, ...ood]);
     const line = new ProgressLine();
     const { evaluation } = await evaluate(classifier, data, {
       ood,
