@@ -4,12 +4,20 @@ import { messageOf, UserError } from "../core/errors.ts";
 import type { Split } from "./image-set.ts";
 import { classesOf, type ListedFile, type Listing, naturally, unlabelled, withoutEmptyClasses } from "./listing.ts";
 
-const splits: readonly Split[] = ["train", "val", "test"];
+/** What folders of splits are called, in upper or lower case. */
+const splitNames: Readonly<Record<Split, readonly string[]>> = {
+  train: ["train", "training"],
+  val: ["val", "valid", "validation"],
+  test: ["test", "testing"],
+};
+const splits = Object.keys(splitNames) as Split[];
+const splitOf = (folder: string): Split | undefined => splits.find((split) => splitNames[split].includes(folder.toLowerCase()));
+
 const endings: readonly string[] = [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".dib"];
 const isImageName = (name: string): boolean => endings.includes(extname(name).toLowerCase());
 const layout = "Expected a folder per class with images in it, or train/ and test/ (and val/) with these";
 
-/** What is directly in a folder: hidden entries are counted, links are followed. */
+/** What is directly in a folder; links are followed. */
 interface Contents {
   readonly folders: readonly string[];
   readonly images: readonly string[];
@@ -45,16 +53,22 @@ export function isImageFolder(path: string): boolean {
 export function listFolder(root: string): Listing {
   const ignored = new Ignored();
   const found = contentsOf(root, ignored);
-  const drawn = splits.filter((split) => found.folders.includes(split) && holdsClasses(join(root, split)));
-  const beside = found.folders.filter((name) => !drawn.some((split) => split === name));
+  // A class may be called "train": a split holds folders.
+  const isSplit = (folder: string) => splitOf(folder) !== undefined && contentsOf(join(root, folder), new Ignored()).folders.length > 0;
+  const drawn = found.folders.filter(isSplit);
+  const beside = found.folders.filter((folder) => !drawn.includes(folder));
   if (drawn.length > 0 && beside.length > 0) {
     throw new UserError(`${root}: found the splits ${drawn.join(", ")} and ${beside.join(", ")} beside them. ${layout}, not both`);
   }
-  requireNoLooseImages(root, found);
-  const classFolders = (drawn.length > 0 ? drawn : [undefined]).flatMap((split) => {
-    const base = split === undefined ? root : join(root, split);
-    const contents = split === undefined ? found : contentsOf(base, ignored);
-    return contents.folders.map((folder) => ({ split, base, folder, className: folder.normalize("NFC") }));
+  const twice = drawn.filter((folder) => drawn.some((other) => other !== folder && splitOf(other) === splitOf(folder)));
+  if (twice.length > 0) throw new UserError(`${root}: ${twice.join(" and ")} mean the same split: make them one folder`);
+  if (drawn.length > 0) requireNoLooseImages(root, found);
+  const classFolders = (drawn.length > 0 ? drawn : [undefined]).flatMap((folder) => {
+    const base = folder === undefined ? root : join(root, folder);
+    const contents = folder === undefined ? found : contentsOf(base, ignored);
+    requireNoLooseImages(base, contents);
+    const split = folder === undefined ? undefined : splitOf(folder);
+    return contents.folders.map((name) => ({ split, base, folder: name, className: name.normalize("NFC") }));
   });
   const filesIn = classFolders.map(({ base, folder }) => ({ base, names: imagesUnder(join(base, folder), `${folder}/`, ignored, []) }));
   if (filesIn.every(({ names }) => names.length === 0)) {
@@ -83,8 +97,9 @@ export function listFolder(root: string): Listing {
 export function listUnlabelled(root: string): Listing {
   const ignored = new Ignored();
   const { folders, images } = contentsOf(root, new Ignored());
-  const isDivided = images.length === 0 && folders.includes("test") && folders.every((name) => splits.some((split) => split === name));
-  const base = isDivided ? join(root, "test") : root;
+  const isDivided = images.length === 0 && folders.every((name) => splitOf(name) !== undefined);
+  const test = isDivided ? folders.find((name) => splitOf(name) === "test") : undefined;
+  const base = test === undefined ? root : join(root, test);
   const names = imagesUnder(base, "", ignored, []);
   if (names.length === 0) throw new UserError(`${base}: no images${ignored}`);
   const files = names.map((name) => ({ path: join(base, name), name, label: 0 }));
@@ -95,12 +110,6 @@ function requireNoLooseImages(folder: string, { folders, images }: Contents): vo
   if (images.length === 0) return;
   const among = folders.length > 0 ? `beside the folders ${folders.join(", ")}` : "and no folders";
   throw new UserError(`${folder}: found ${images.length} images (${images[0]}, ...) ${among}: of what class are they? ${layout}`);
-}
-
-/** A class may be called "train": a split holds folders, and no images of its own. */
-function holdsClasses(path: string): boolean {
-  const { folders, images } = contentsOf(path, new Ignored());
-  return folders.length > 0 && images.length === 0;
 }
 
 /** Names of all images under a folder, with `prefix` before them. `above`: the real paths of the folders that led here. */

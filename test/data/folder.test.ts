@@ -76,13 +76,20 @@ describe("train/ and test/", () => {
     const { classNames, files, drawsSplits } = listFolder(root);
     expect([classNames, drawsSplits]).toEqual([["a", "b", "c"], true]);
     expect(files.map(({ name, label, split }) => [name, label, split])).toEqual([
+      ["test/a/1.png", 0, "test"],
       ["train/a/1.png", 0, "train"],
       ["train/b/1.png", 1, "train"],
       ["train/c/1.png", 2, "train"],
       ["val/b/2.png", 1, "val"],
       ["val/c/1.png", 2, "val"],
-      ["test/a/1.png", 0, "test"],
     ]);
+  });
+
+  it("may be called otherwise, as others call them", () => {
+    make("Training/a/1.png", "Training/b/1.png", "validation/a/1.png", "TEST/b/1.png");
+    const { classNames, files } = listFolder(root);
+    expect(classNames).toEqual(["a", "b"]);
+    expect(files.map(({ split }) => split)).toEqual(["test", "train", "train", "val"]);
   });
 
   it("may be names of classes, if images are in them", () => {
@@ -91,13 +98,19 @@ describe("train/ and test/", () => {
   });
 
   it.each([
-    ["other folders beside them", ["train/a/1.png", "test/a/1.png", "more/1.png"], "found the splits train, test and more beside them"],
+    ["other folders beside them", ["train/a/1.png", "test/a/1.png", "more/1.png"], "found the splits test, train and more beside them"],
     [
       "a class that is tested and not learned",
       ["train/a/1.png", "train/b/1.png", "test/c/1.png"],
       "no images of the class c in the train split, only of a, b",
     ],
     ["a class that is spelt otherwise in the test", ["train/a/1.png", "train/b/1.png", "test/B/1.png"], "the classes b and B differ"],
+    ["the same split twice", ["train/a/1.png", "Training/b/1.png"], "train and Training mean the same split"],
+    [
+      "images of a split that belong to no class",
+      ["train/a/1.png", "train/b/1.png", "train/1.png"],
+      "train: found 1 images (1.png, ...) beside",
+    ],
     ["images that belong to no class", ["train/a/1.png", "train/b/1.png", "test/a/1.png", "3.png"], "found 1 images"],
   ])("with %s are refused", (_what, names, message) => {
     make(...names);
