@@ -12,9 +12,19 @@ export { type InputGradient, InputGradients } from "./classify/input-gradients.t
 export { decodeModelFile, encodeModelFile, type ModelFile, readModelFile } from "./classify/model-file.ts";
 export { InternalError, Interrupted, UserError } from "./core/errors.ts";
 export { convertChannels } from "./data/channels.ts";
-export { type ImageSet, type ImageSetParts, imageSet, subset, takeFirst } from "./data/image-set.ts";
+export {
+  type BrokenFile,
+  type ImageOrigin,
+  type ImageSet,
+  type ImageSetParts,
+  imageSet,
+  type LoadChoices,
+  subset,
+  takeFirst,
+} from "./data/image-set.ts";
 export { encodePng, type Picture, readPicture } from "./data/images.ts";
 export { loadOutOfDistribution } from "./data/out-of-distribution.ts";
+export { loadImageCsv, loadImageFolder, type OwnImageOptions } from "./data/own-images.ts";
 export { type DatasetName, datasetNames, type LoadOptions, loadDataset, type Split } from "./data/registry.ts";
 export { type SyntheticName, type SyntheticOptions, synthesise, syntheticNames } from "./data/synthetic.ts";
 export { type EvaluateOptions, type EvaluationRun, evaluate } from "./evaluate/evaluate.ts";

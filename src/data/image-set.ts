@@ -1,6 +1,33 @@
 import { createHash } from "node:crypto";
 import { UserError } from "../core/errors.ts";
 
+export type Split = "train" | "val" | "test";
+
+/** What loading the same images from the same files again takes, beside their size. */
+export interface LoadChoices {
+  readonly channels: 1 | 3;
+  readonly testShare: number;
+  readonly splitSeed: number;
+  readonly onBroken: "refuse" | "skip";
+}
+
+/** A file that should be an image and cannot be read as one. */
+export interface BrokenFile {
+  readonly file: string;
+  readonly reason: string;
+}
+
+/** How images came out of a user's own files. */
+export interface ImageOrigin {
+  readonly choices: LoadChoices;
+  /** Files left out because they are broken. */
+  readonly skipped: readonly BrokenFile[];
+  /** Files passed over because they are not images or are hidden, counted by ending. */
+  readonly ignored: Readonly<Record<string, number>>;
+  /** Why the images were not put into the cache: the next time they are read anew. */
+  readonly cacheProblem?: string;
+}
+
 /** Labelled images of one size, in memory. */
 export interface ImageSet {
   readonly name: string;
@@ -16,6 +43,8 @@ export interface ImageSet {
   readonly classNames: readonly string[];
   /** SHA-256 over shape, pixels and labels, hexadecimal. */
   readonly fingerprint: string;
+  /** For images from a user's own files. */
+  readonly origin?: ImageOrigin;
 }
 
 export type ImageSetParts = Omit<ImageSet, "fingerprint" | "count">;

@@ -1,46 +1,99 @@
-import sharp from "sharp";
+import { type FileHandle, open, stat } from "node:fs/promises";
+import sharp, { type Sharp } from "sharp";
 import { messageOf, UserError } from "../core/errors.ts";
+import { bmpHeaderBytes, decodeBmp, isBmp, parseBmpHeader } from "./bmp.ts";
+import type { Picture } from "./picture.ts";
 
-/** One picture: uint8 [height, width, channels]. */
-export interface Picture {
-  readonly height: number;
-  readonly width: number;
-  readonly channels: number;
-  readonly pixels: Uint8Array;
-}
+export type { Picture } from "./picture.ts";
 
 /** What is read, and said to be. sharp would take more (SVG, AVIF, ...), depending on how it was built. */
 const formats: readonly string[] = ["png", "jpeg", "webp", "gif", "tiff"];
-const accepted = "expected PNG, JPEG, WebP, GIF or TIFF";
+const accepted = "expected PNG, JPEG, WebP, GIF, TIFF or BMP";
 
 /** 100 megapixels: more is refused before it is unpacked. */
 const mostPixels = 100e6;
+/** Of an uncompressed file: 32 bits per pixel and the largest header there is. */
+const mostBmpBytes = 4 * mostPixels + 4096;
 
 /**
- * Decodes a picture file (PNG, JPEG, WebP, GIF, TIFF) or its bytes as grey (1) or RGB (3): turned upright by its EXIF rotation, what is
- * transparent on black (the background of digits and garments). Errors: UserError that names the file.
+ * Decodes a picture file (PNG, JPEG, WebP, GIF, TIFF, uncompressed BMP) or its bytes as grey (1) or RGB (3): turned upright by its EXIF
+ * rotation, what is transparent on black (the background of digits and garments). Errors: UserError that names the file.
  */
 export async function readPicture(
   source: string | Uint8Array,
   channels: 1 | 3,
   name = typeof source === "string" ? source : "image",
 ): Promise<Picture> {
-  try {
-    const image = sharp(source, { limitInputPixels: mostPixels, failOn: "error" });
-    const { format } = await image.metadata();
-    if (!formats.includes(format)) throw new UserError(`${name}: ${accepted}, got ${format}`);
-    const upright = image.rotate().flatten({ background: "#000" });
+  return reading(name, async () => {
+    const upright = (await opened(source, name)).rotate().flatten({ background: "#000" });
     const { data, info } = await (channels === 1 ? upright.toColourspace("b-w") : upright.toColourspace("srgb"))
       .raw()
       .toBuffer({ resolveWithObject: true });
     if (info.channels !== channels) throw new UserError(`${name}: expected ${channels} channel(s), got ${info.channels}`);
-    return { height: info.height, width: info.width, channels, pixels: new Uint8Array(data) };
+    return { height: info.height, width: info.width, channels, pixels: new Uint8Array(data.buffer, data.byteOffset, data.length) };
+  });
+}
+
+/** What a picture's header says, before it is unpacked. */
+export interface PictureHeader {
+  readonly pixelCount: number;
+  /** Whether it is stored without colour. A grey picture may still be stored as colour. */
+  readonly isStoredGrey: boolean;
+}
+
+/** Errors: UserError that names the file. */
+export async function readPictureHeader(path: string): Promise<PictureHeader> {
+  return reading(path, async () => {
+    const bmp = await withBmp(path, (_file, start) => parseBmpHeader(start, mostPixels, path));
+    if (bmp) return { pixelCount: bmp.width * bmp.height, isStoredGrey: false };
+    const { width, height, space } = await (await opened(path, path)).metadata();
+    return { pixelCount: width * height, isStoredGrey: space === "b-w" || space === "grey16" };
+  });
+}
+
+async function reading<T>(name: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw new UserError(`${name}: cannot be read as an image: ${accepted} (${messageOf(error)})`, {
       cause: error,
     });
   }
+}
+
+async function opened(source: string | Uint8Array, name: string): Promise<Sharp> {
+  const bmp = typeof source === "string" ? await withBmp(source, (file) => contentOfBmp(file, name)) : isBmp(source) ? source : undefined;
+  if (bmp) {
+    const { pixels, width, height, channels } = decodeBmp(bmp, mostPixels, name);
+    return sharp(pixels, { raw: { width, height, channels: channels as 3 | 4 } });
+  }
+  const image = sharp(source, { limitInputPixels: mostPixels, failOn: "error" });
+  const { format } = await image.metadata();
+  if (!formats.includes(format)) throw new UserError(`${name}: ${accepted}, got ${format}`);
+  return image;
+}
+
+/** What `use` makes of a BMP file and its first bytes; undefined for a file of another kind. */
+async function withBmp<T>(path: string, use: (file: FileHandle, start: Uint8Array) => T | Promise<T>): Promise<T | undefined> {
+  // Opening a pipe would wait for someone to write into it.
+  if (!(await stat(path)).isFile()) throw new UserError(`${path}: not a file`);
+  const file = await open(path, "r");
+  try {
+    const { buffer, bytesRead } = await file.read(new Uint8Array(bmpHeaderBytes), 0, bmpHeaderBytes, 0);
+    const start = buffer.subarray(0, bytesRead);
+    return isBmp(start) ? await use(file, start) : undefined;
+  } finally {
+    await file.close();
+  }
+}
+
+async function contentOfBmp(file: FileHandle, name: string): Promise<Uint8Array> {
+  const { size } = await file.stat();
+  if (size > mostBmpBytes) throw new UserError(`${name}: a BMP of ${size} bytes: more than the ${mostBmpBytes} that are read at most`);
+  const content = new Uint8Array(size);
+  const { bytesRead } = await file.read(content, 0, size, 0);
+  return content.subarray(0, bytesRead);
 }
 
 /** A PNG of uint8 pixels [height, width, channels]. */

@@ -7,10 +7,15 @@ import { type SyntheticOptions, synthesise, syntheticNames } from "./synthetic.t
 /**
  * A set to be refused: a synthetic one by its name, of the shape of `like`, the data it is compared with; else the test split of a data set or
  * a folder. (A folder that has the name of a synthetic set is `./name`.) Errors: as `synthesise` and `loadDataset`; an unknown name's error lists
- * both kinds.
+ * both kinds. `load`: what loads sets that are not synthetic, where not in silence.
  */
-export async function loadOutOfDistribution(spec: string, like: ImageSet, options: LoadOptions & SyntheticOptions = {}): Promise<ImageSet> {
+export async function loadOutOfDistribution(
+  spec: string,
+  like: ImageSet,
+  options: LoadOptions & SyntheticOptions = {},
+  load: (spec: string, split: "test", options: LoadOptions) => Promise<ImageSet> = loadDataset,
+): Promise<ImageSet> {
   if ((syntheticNames as readonly string[]).includes(spec)) return synthesise(spec, like, options);
   if (!existsSync(spec)) oneOf("out-of-distribution set (and no such folder)", spec, [...datasetNames, ...syntheticNames]);
-  return loadDataset(spec, "test", options);
+  return load(spec, "test", options);
 }

@@ -6,10 +6,12 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf, UserError } from "../core/errors.ts";
 import { oneOf } from "../core/names.ts";
+import { isImageFolder } from "./folder.ts";
 import { type IdxTensor, parseIdx } from "./idx.ts";
-import { type ImageSet, imageSet } from "./image-set.ts";
+import { type ImageSet, imageSet, type Split } from "./image-set.ts";
+import { loadImageCsv, loadImageFolder, type OwnImageOptions } from "./own-images.ts";
 
-export type Split = "train" | "test";
+export type { Split } from "./image-set.ts";
 
 interface IdxFiles {
   readonly images: string;
@@ -31,7 +33,7 @@ interface Published {
 const digits = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 const garments = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
 
-const idxNames: Readonly<Record<Split, IdxFiles>> = {
+const idxNames: Readonly<Record<"train" | "test", IdxFiles>> = {
   train: { images: "train-images-idx3-ubyte", labels: "train-labels-idx1-ubyte" },
   test: { images: "t10k-images-idx3-ubyte", labels: "t10k-labels-idx1-ubyte" },
 };
@@ -86,18 +88,21 @@ function npmPackageData(): string[] {
   }
 }
 
-export interface LoadOptions {
+/** The options of own images apply to folders and CSV files of them; the others are as they are. */
+export interface LoadOptions extends OwnImageOptions {
   /** Looked at first: `<dataDir>/<name>`, then the folder itself. */
   readonly dataDir?: string;
 }
 
 /**
- * Loads a data set by name, or from a folder with the four IDX files of MNIST's naming (gzipped or not). A name is looked for in
+ * Loads a data set by name, from a folder with the four IDX files of MNIST's naming (gzipped or not), from a folder of images
+ * (`loadImageFolder`) or a CSV that lists them (`loadImageCsv`). A name is looked for in
  * `dataDir`, $SDIM_DATA_DIR/<name>, ~/.cache/sdim/<name>, then where its package puts it, and checked by SHA-256.
  * Errors: UserError for an unknown name (with the nearest match), files that are missing (with how to get them) or not the published ones.
  */
 export async function loadDataset(spec: string, split: Split, options: LoadOptions = {}): Promise<ImageSet> {
-  if (isFolder(spec)) return loadFolder(spec, split);
+  if (isFolder(spec)) return !holdsIdx(spec) && isImageFolder(spec) ? loadImageFolder(spec, split, options) : loadFolder(spec, split);
+  if (spec.toLowerCase().endsWith(".csv")) return loadImageCsv(spec, split, options);
   const name = oneOf("data set (and no such folder)", spec, datasetNames);
   const set: Published = published[name];
   const files = set.splits[split];
@@ -125,10 +130,15 @@ function find(name: string, { images, labels }: IdxFiles, set: Published, { data
 const pathOf = (folder: string, file: string): string | undefined =>
   [file, `${file}.gz`].map((name) => join(folder, name)).find((path) => existsSync(path));
 
+const holdsIdx = (folder: string): boolean =>
+  Object.values(idxNames).some(({ images, labels }) => [images, labels].some((file) => pathOf(folder, file) !== undefined));
+
 function loadFolder(folder: string, split: Split): ImageSet {
+  if (split === "val") throw new UserError(`${folder} has no ${split} split, only ${Object.keys(idxNames).join(", ")}`);
   const files = idxNames[split];
   for (const file of [files.images, files.labels]) {
-    if (pathOf(folder, file) === undefined) throw new UserError(`${folder}: expected ${file} or ${file}.gz in this folder`);
+    if (pathOf(folder, file) === undefined)
+      throw new UserError(`${folder}: expected ${file} or ${file}.gz in this folder, or a folder per class with images`);
   }
   return load(folder, folder, split, files, classesOfFolder(folder));
 }

@@ -1,4 +1,5 @@
 import { InternalError } from "../core/errors.ts";
+import { resizeMatrix } from "../core/resize.ts";
 import {
   add,
   cast,
@@ -30,7 +31,6 @@ import {
 } from "./build.ts";
 import { reachable, type Value } from "./graph.ts";
 import type { BinaryFn, OpKind, OpOf, UnaryFn } from "./ops.ts";
-import { resizeMatrix } from "./resize.ts";
 import { type Shape, sameShape, showShape, staticDim, staticShape } from "./types.ts";
 
 /** What a rule gets: the op, the node itself (y) and the gradient of the loss by it (dy). */

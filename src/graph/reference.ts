@@ -1,7 +1,7 @@
 import { assertInternal, InternalError } from "../core/errors.ts";
+import { resizeMatrix } from "../core/resize.ts";
 import { reachable, type Value } from "./graph.ts";
 import type { BinaryFn, CompareFn, OpKind, OpOf, UnaryFn } from "./ops.ts";
-import { resizeMatrix } from "./resize.ts";
 import { type Shape, type StaticShape, sameShape, showShape, sizeOf } from "./types.ts";
 
 /** A tensor of the reference evaluator. Every dtype is held as float64: bool as 0 and 1, int64 exactly up to 2^53. */

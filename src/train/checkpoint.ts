@@ -4,6 +4,7 @@ import { z } from "zod";
 import { messageOf, UserError } from "../core/errors.ts";
 import { writeFileAtomic } from "../core/files.ts";
 import { decodeSafetensors, encodeSafetensors } from "../core/safetensors.ts";
+import type { LoadChoices } from "../data/image-set.ts";
 import type { StateTensor } from "../runtime/feedback.ts";
 import { type TrainConfig, trainConfigSchema } from "./config.ts";
 
@@ -19,9 +20,17 @@ export const historyRecord = z.strictObject({
 });
 export type HistoryRecord = z.infer<typeof historyRecord>;
 
+/** How a user's own images were loaded: what finding the same ones again takes. */
+const loading = z.strictObject({
+  channels: z.union([z.literal(1), z.literal(3)]),
+  testShare: z.number().min(0).max(1),
+  splitSeed: z.int(),
+  onBroken: z.enum(["refuse", "skip"]),
+}) satisfies z.ZodType<LoadChoices>;
+
 const position = z.strictObject({
   config: trainConfigSchema,
-  data: z.strictObject({ name: z.string(), split: z.string(), fingerprint: z.string() }),
+  data: z.strictObject({ name: z.string(), split: z.string(), fingerprint: z.string(), loading: loading.optional() }),
   /** Steps done. */
   step: z.int(),
   history: z.array(historyRecord),

@@ -99,9 +99,10 @@ function prepareFolder({ out, resume, force, config, data }: TrainOptions): Chec
 }
 
 function freshStart({ config, data }: TrainOptions, step: TrainingStep): Checkpoint {
-  const { name, split, fingerprint } = data;
+  const { name, split, fingerprint, origin } = data;
+  const from = { name, split, fingerprint, ...(origin ? { loading: origin.choices } : {}) };
   return {
-    position: { config, data: { name, split, fingerprint }, step: 0, history: [], pending: { steps: 0, sums: {} }, elapsedSeconds: 0 },
+    position: { config, data: from, step: 0, history: [], pending: { steps: 0, sums: {} }, elapsedSeconds: 0 },
     state: initialState(step.parameters, step.optimizerState, config.seed),
   };
 }

@@ -81,9 +81,9 @@ describe("readPicture", () => {
 
   it("refuses an image of a format that is not promised", async () => {
     const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="2" height="1"><rect width="2" height="1"/></svg>');
-    await expect(readPicture(svg, 3, "drawing.svg")).rejects.toThrow("drawing.svg: expected PNG, JPEG, WebP, GIF or TIFF, got svg");
+    await expect(readPicture(svg, 3, "drawing.svg")).rejects.toThrow("drawing.svg: expected PNG, JPEG, WebP, GIF, TIFF or BMP, got svg");
     const avif = await picture().avif().toBuffer();
-    await expect(readPicture(avif, 3, "new.avif")).rejects.toThrow("new.avif: expected PNG, JPEG, WebP, GIF or TIFF, got heif");
+    await expect(readPicture(avif, 3, "new.avif")).rejects.toThrow("new.avif: expected PNG, JPEG, WebP, GIF, TIFF or BMP, got heif");
   });
 
   it("refuses a file that is not there", async () => {

@@ -5,7 +5,7 @@ import { writeFileAtomic } from "../../core/files.ts";
 import { convertChannels } from "../../data/channels.ts";
 import type { ImageSet } from "../../data/image-set.ts";
 import { loadOutOfDistribution } from "../../data/out-of-distribution.ts";
-import { type LoadOptions, loadDataset, type Split } from "../../data/registry.ts";
+import type { LoadOptions, Split } from "../../data/registry.ts";
 import { syntheticNames } from "../../data/synthetic.ts";
 import { type EvaluationRun, evaluate } from "../../evaluate/evaluate.ts";
 import { type EvaluationRecord, evaluationRecord } from "../../evaluate/record.ts";
@@ -16,10 +16,10 @@ import { renderTable } from "../../evaluate/summary.ts";
 import type { Provider } from "../../runtime/session.ts";
 import { dataDirOption, dataOption, machineOptions, numberList, wholeNumber, wordList } from "../options.ts";
 import { ProgressLine, printJson, printLine } from "../output.ts";
+import { type DataOptions, loadOptions, loadWithProgress, optionsOfModel, ownImageOptions, requireOwnImages } from "../own-images.ts";
 
-interface EvaluateCommandOptions {
+interface EvaluateCommandOptions extends DataOptions {
   readonly data: string;
-  readonly dataDir?: string;
   readonly split: Split;
   readonly ood?: readonly string[];
   readonly syntheticCount?: number;
@@ -41,10 +41,10 @@ export function addEvaluate(program: Command): void {
     .description("Measures a model file on labelled data it was not trained on and, with --ood, on data it should refuse.")
     .addOption(dataOption(true))
     .addOption(dataDirOption())
-    .addOption(new Option("--split <name>", "split to measure on").choices(["train", "test"]).default("test"))
+    .addOption(new Option("--split <name>", "split to measure on").choices(["train", "val", "test"]).default("test"))
     .option(
-      "--ood <name|folder,...>",
-      `data it should refuse: test splits of data sets, or synthetic (${syntheticNames.join(", ")})`,
+      "--ood <name|folder|csv,...>",
+      `data it should refuse: test splits of data sets, all of a folder or CSV of images without one, or synthetic (${syntheticNames.join(", ")})`,
       wordList,
     )
     .option("--synthetic-count <n>", "images of each synthetic set (default: 2000)", wholeNumber)
@@ -59,12 +59,14 @@ export function addEvaluate(program: Command): void {
       "after",
       "\nExample:\n  $ sdim evaluate runs/a/model.onnx --data mnist --ood fashion-mnist --percentile 1,2\n  $ sdim evaluate runs/a/model.onnx --data mnist --ood uniform-noise,shuffled-patches --report report.html",
     );
+  ownImageOptions(command, false);
   machineOptions(command).action(async (path: string, options: EvaluateCommandOptions) => {
     const { provider, threads } = options;
     const classifier = await Classifier.load(path, { provider, ...(threads === undefined ? {} : { threads }) });
-    const loading: LoadOptions = options.dataDir === undefined ? {} : { dataDir: options.dataDir };
-    const data = await loadDataset(options.data, options.split, loading);
+    const loading = loadOptions(options, optionsOfModel(classifier.card));
+    const data = await loadWithProgress(options.data, options.split, loading);
     const ood = await loadOod(options, data, classifier.card.model.channels, loading);
+    requireOwnImages(options, [data, ...ood]);
     const line = new ProgressLine();
     const run = await evaluate(classifier, data, {
       ood,
@@ -93,11 +95,8 @@ async function loadOod(
 ): Promise<ImageSet[]> {
   const sets: ImageSet[] = [];
   for (const name of ood) {
-    const set = await loadOutOfDistribution(name, data, {
-      ...loading,
-      seed,
-      ...(syntheticCount === undefined ? {} : { count: syntheticCount }),
-    });
+    const synthetic = { seed, ...(syntheticCount === undefined ? {} : { count: syntheticCount }) };
+    const set = await loadOutOfDistribution(name, data, { ...loading, isLabelled: false, ...synthetic }, loadWithProgress);
     sets.push(convert ? convertChannels(set, channels) : set);
   }
   return sets;

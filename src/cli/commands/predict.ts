@@ -29,7 +29,7 @@ export function addPredict(program: Command): void {
     .command("predict <model> <images...>")
     .summary("classify image files, or say that they are like nothing seen in training")
     .description(
-      "Classifies image files (PNG, JPEG, WebP, GIF, TIFF; any size). An image whose best class is below its threshold is rejected.",
+      "Classifies image files (PNG, JPEG, WebP, GIF, TIFF, BMP; any size). An image whose best class is below its threshold is rejected.",
     )
     .option("--json", "print an array of predictions as JSON on stdout")
     .addHelpText("after", "\nExample:\n  $ sdim predict runs/a/model.onnx samples/images/digit.png samples/images/shirt.png");

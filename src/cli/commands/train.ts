@@ -4,7 +4,7 @@ import { encodeModelFile, type ModelFile, withCard } from "../../classify/model-
 import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import { type ImageSet, takeFirst } from "../../data/image-set.ts";
-import { type LoadOptions, loadDataset } from "../../data/registry.ts";
+import type { LoadOptions } from "../../data/registry.ts";
 import { evaluate } from "../../evaluate/evaluate.ts";
 import type { Evaluation } from "../../evaluate/evaluation.ts";
 import type { Provider } from "../../runtime/session.ts";
@@ -14,10 +14,10 @@ import { type TrainResult, train } from "../../train/train.ts";
 import { interruptible } from "../interrupt.ts";
 import { configOptions, dataDirOption, dataOption, givenConfig, machineOptions, wholeNumber } from "../options.ts";
 import { describeProgress, duration, note, ProgressLine, printJson, printLine } from "../output.ts";
+import { type DataOptions, loadOptions, loadWithProgress, ownImageOptions, requireOwnImages } from "../own-images.ts";
 
-interface TrainCommandOptions {
+interface TrainCommandOptions extends DataOptions {
   readonly data?: string;
-  readonly dataDir?: string;
   readonly out: string;
   readonly preset: PresetName;
   readonly limit?: number;
@@ -44,35 +44,46 @@ export function addTrain(program: Command): void {
     .option("--force", "train into a folder that holds something already")
     .option("--checkpoint-every <steps>", "steps between two checkpoints", wholeNumber)
     .option("--json", "print the result as JSON on stdout");
+  ownImageOptions(command, true);
   machineOptions(command);
   configOptions(command);
   command.addHelpText(
     "after",
-    "\nExamples:\n  $ sdim train --data mnist --out runs/a --epochs 5\n  $ sdim train --data mnist --out runs/b --critic dot --local-features stage2 --negatives all-pairs\n  $ sdim train --out runs/a --resume",
+    "\nExamples:\n  $ sdim train --data mnist --out runs/a --epochs 5\n  $ sdim train --data mnist --out runs/b --critic dot --local-features stage2 --negatives all-pairs\n  $ sdim train --data photos --out runs/c --image-size 48\n  $ sdim train --out runs/a --resume",
   );
   command.action(async (options: TrainCommandOptions & Record<string, unknown>) => runTrain(options));
 }
 
-/** The data as it was named when the run began. */
-function resumed(out: string, options: Readonly<Record<string, unknown>>): { readonly config: TrainConfig; readonly data: string } {
+/** What a run is to be of. */
+interface Start {
+  readonly config: TrainConfig;
+  readonly data?: string | undefined;
+  /** How its data was loaded when it began. */
+  readonly loading?: Partial<LoadOptions> | undefined;
+}
+
+/** The data as it was named and loaded when the run began. */
+function resumed(out: string, options: Readonly<Record<string, unknown>>): Start {
   const given = givenConfig(options);
   const { config, data } = loadCheckpoint(out).position;
   const changed = Object.keys(given).filter((key) => JSON.stringify(given[key]) !== JSON.stringify(config[key as keyof TrainConfig]));
   if (changed.length > 0) throw new UserError(`--resume goes on with the run's own config; leave out ${changed.join(", ")}`);
-  return { config, data: data.name };
+  return { config, data: data.name, loading: data.loading };
 }
 
 async function runTrain(options: TrainCommandOptions & Record<string, unknown>): Promise<void> {
-  const start = options.resume
+  const start: Start = options.resume
     ? resumed(options.out, options)
     : { config: resolveConfig(givenConfig(options), options.preset), data: options.data };
   const spec = options.data ?? start.data;
   if (spec === undefined) throw new UserError("--data: name a data set or a folder to train on");
-  const loading: LoadOptions = options.dataDir === undefined ? {} : { dataDir: options.dataDir };
-  const whole = await loadDataset(spec, "train", loading);
+  const loading = loadOptions(options, { ...start.loading, imageSize: start.config.imageSize });
+  const whole = await loadWithProgress(spec, "train", loading);
+  requireOwnImages(options, [whole]);
   const data = options.limit === undefined ? whole : takeFirst(whole, options.limit);
+  // Before training: what is wrong with it is better known now than hours later.
+  const test = await testSplit(spec, whole.origin ? { ...loading, ...whole.origin.choices } : loading);
   const result = await trainWithProgress(options, start.config, data);
-  const test = await testSplit(spec, loading);
   const accuracy = test && (await measure(result, test));
   if (options.json) {
     const { card } = result.model;
@@ -128,10 +139,10 @@ export async function trainWithProgress(machine: TrainingMachine, config: TrainC
 
 async function testSplit(spec: string, loading: LoadOptions): Promise<ImageSet | undefined> {
   try {
-    return await loadDataset(spec, "test", loading);
+    return await loadWithProgress(spec, "test", loading);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    note(`not measured on a test split: ${error.message}`);
+    note(`will not be measured on a test split: ${error.message}`);
     return undefined;
   }
 }

@@ -1,4 +1,4 @@
-import { resizeMatrix } from "../../graph/resize.ts";
+import { resizeMatrix } from "../../core/resize.ts";
 import type { Dim } from "../../graph/types.ts";
 import { int, ints } from "../emitter.ts";
 import type { Lowering } from "./context.ts";

@@ -1,0 +1,7 @@
+/** One picture: uint8 [height, width, channels]. */
+export interface Picture {
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+  readonly pixels: Uint8Array;
+}

@@ -1,0 +1,137 @@
+import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { sdim, start } from "../support/cli.ts";
+import { removeFolders, temporaryFolder } from "../support/folders.ts";
+import { writeNoise } from "../support/pictures.ts";
+import { writeStripes } from "../support/shapes.ts";
+
+const folder = temporaryFolder();
+const data = join(folder, "stripes");
+const ood = join(folder, "noise");
+const single = join(folder, "single");
+const run = join(folder, "run");
+const model = join(run, "model.onnx");
+const tiny = ["--widths", "16,16,32,32", "--dimension", "8", "--batch-size", "16", "--learning-rate", "0.005", "--image-size", "24"];
+const train = (out: string, ...more: string[]) => ["train", "--data", data, "--out", out, "--epochs", "24", ...tiny, ...more];
+
+beforeAll(async () => {
+  // The cache is the test's own.
+  vi.stubEnv("HOME", folder);
+  await writeStripes(data, 40, 3);
+  await writeNoise([join(single, "only/1.png")]);
+  writeFileSync(join(data, "notes.txt"), "no image");
+  await writeNoise(
+    Array.from({ length: 12 }, (_, i) => join(ood, `${i}.png`)),
+    3,
+  );
+  const { code, stderr, stdout } = await sdim(...train(run, "--test-share", "0.25", "--split-seed", "7", "--json"));
+  expect(stderr).toContain(`${data}: passed over files that are not images: 1 .txt`);
+  expect(stderr).toContain(`training on 60 images of ${data} (train)`);
+  expect(code).toBe(0);
+  expect((JSON.parse(stdout) as { testAccuracy: number }).testAccuracy).toBeGreaterThan(0.9);
+}, 120_000);
+afterAll(() => {
+  vi.unstubAllEnvs();
+  removeFolders();
+});
+
+const json = async (...args: readonly string[]): Promise<unknown> => {
+  const { code, stdout, stderr } = await sdim(...args, "--json");
+  expect([code, stderr]).toEqual([0, expect.not.stringContaining("sdim:")]);
+  return JSON.parse(stdout);
+};
+
+describe("a folder of one's own images", () => {
+  it("is evaluated on the split that training set aside, at the model's size and channels, against images of no class", async () => {
+    const result = (await json("evaluate", model, "--data", data, "--ood", ood)) as { accuracy: number; ood: { auroc: number }[] };
+    expect(result).toMatchObject({ data, split: "test", count: 20, ood: [{ data: ood, count: 12 }] });
+    expect(result.accuracy).toBeGreaterThan(0.9);
+    expect(result.ood[0]!.auroc).toBeGreaterThanOrEqual(0);
+    expect(result.ood[0]!.auroc).toBeLessThanOrEqual(1);
+    expect(await json("evaluate", model, "--data", data, "--test-share", "1")).toMatchObject({ count: 80 });
+  });
+
+  it("says in the model card what it takes and how the data was loaded", async () => {
+    const card = (await json("inspect", model)) as Record<string, unknown>;
+    expect(card).toMatchObject({ classNames: ["lying", "standing"] });
+    expect(JSON.stringify(card)).toContain('"loading":{"channels":3,"testShare":0.25,"splitSeed":7,"onBroken":"refuse"}');
+  });
+
+  it("is calibrated on the same training images", async () => {
+    const before = (await json("inspect", model)) as { thresholds: number[] };
+    const copy = join(folder, "copy.onnx");
+    copyFileSync(model, copy);
+    expect(await json("calibrate", copy, "--data", data, "--percentile", "1")).toMatchObject({ percentile: 1 });
+    expect(((await json("inspect", copy)) as { thresholds: number[] }).thresholds).toEqual(before.thresholds);
+  });
+
+  it("has files that predict tells apart as training did", async () => {
+    const files = [join(data, "lying/0.png"), join(data, "standing/0.png")];
+    const predictions = (await json("predict", model, ...files)) as { label: string }[];
+    expect(predictions.map(({ label }) => label)).toEqual(["lying", "standing"]);
+  });
+
+  it("is taken up again by --resume without saying how it was loaded", async () => {
+    const out = join(folder, "stopped");
+    const { child, finished } = start(train(out, "--test-share", "0.25", "--split-seed", "7", "--checkpoint-every", "2"));
+    while (!existsSync(join(out, "checkpoint.safetensors"))) await new Promise((resolve) => setTimeout(resolve, 20));
+    child.kill("SIGINT");
+    expect((await finished).code).toBe(130);
+    const resumed = await sdim("train", "--out", out, "--resume", "--json");
+    expect([resumed.code, resumed.stderr]).toEqual([0, expect.stringContaining("training on 60 images")]);
+    expect(readFileSync(join(out, "model.onnx")).equals(readFileSync(model))).toBe(true);
+    const changed = await sdim("train", "--out", out, "--resume", "--split-seed", "8");
+    expect([changed.code, changed.stderr]).toEqual([2, expect.stringContaining("other data than")]);
+  });
+
+  it("is kept in the cache of the user", () => {
+    expect(readdirSync(join(folder, ".cache/sdim/images")).length).toBeGreaterThan(2);
+  });
+});
+
+describe("broken files", () => {
+  it("stop a training, unless they are to be skipped: then they are named", async () => {
+    const broken = join(folder, "broken");
+    await writeStripes(broken, 24, 1, 2);
+    writeFileSync(join(broken, "lying/bad.png"), "no image");
+    const args = (out: string) => ["train", "--data", broken, "--out", join(folder, out), "--epochs", "20", ...tiny, "--test-share", "0"];
+    const refused = await sdim(...args("b1"));
+    expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining(`${broken}: 1 of 49 images cannot be read:`)]);
+    expect(existsSync(join(folder, "b1"))).toBe(false);
+    const skipped = await sdim(...args("b2"), "--skip-broken");
+    expect(skipped.stderr).toContain(`skipped 1 of 49 images that cannot be read:\n  ${join(broken, "lying/bad.png")}: cannot be read`);
+    expect(skipped.stderr).toContain("will not be measured on a test split");
+    expect(skipped.code).toBe(0);
+  });
+});
+
+describe("mistakes exit with 2 and say what to do", () => {
+  it.each([
+    [
+      "options of own images for a data set that is none",
+      ["train", "--data", "mnist", "--out", join(folder, "m"), "--channels", "3"],
+      "--channels: for a folder or CSV of images only; mnist is as it is",
+    ],
+    [
+      "as many channels as there are not",
+      ["train", "--data", data, "--out", join(folder, "m"), "--channels", "2"],
+      'expected 1 or 3, got "2"',
+    ],
+    [
+      "a share that is none",
+      ["train", "--data", data, "--out", join(folder, "m"), "--test-share", "20"],
+      'expected a number from 0 to 1, got "20"',
+    ],
+    [
+      "a folder of one class",
+      ["train", "--data", single, "--out", join(folder, "m")],
+      `${single}: expected at least two classes, found only`,
+    ],
+    ["a split that is not drawn", ["evaluate", model, "--data", data, "--split", "val"], `${data} has no val split`],
+  ])("%s", async (_what, args, message) => {
+    const { code, stdout, stderr } = await sdim(...args);
+    expect(stderr).toContain(message);
+    expect([code, stdout]).toEqual([2, ""]);
+  });
+});
