@@ -77,11 +77,12 @@ describe("evaluation", () => {
   });
 
   it("counts true classes by row and winning classes by column", () => {
-    const { confusion } = evaluateInDistribution(inside, truth, 3, thresholds);
+    // Winning classes 0, 0, 1, 1, 0.
+    const { confusion } = evaluateInDistribution(inside, Int32Array.of(0, 2, 2, 0, 2), 3, thresholds);
     expect(confusion).toEqual([
-      [2, 1, 0],
       [1, 1, 0],
       [0, 0, 0],
+      [2, 1, 0],
     ]);
   });
 
@@ -145,6 +146,19 @@ describe("evaluation", () => {
     const { low, high } = evaluateInDistribution(many, new Int32Array(1000), 2, thresholds).intervals.accuracy!;
     expect(Math.abs(low - 0.8814)).toBeLessThan(0.003);
     expect(Math.abs(high - 0.9186)).toBeLessThan(0.003);
+  });
+
+  it("draws both groups anew, each on its own", () => {
+    const one = (values: readonly number[]) => classified(values.map((value) => [value, 0]));
+    const many = one(Array.from({ length: 100 }, (_, i) => 1 + (i % 2)));
+    // A group of one is itself in every resample, so the other's binomial share is all that varies: 0.5 -+ 1.96 * 0.05.
+    for (const { auroc } of [
+      evaluateOutOfDistribution(many, one([1.5]), 2, thresholds).intervals,
+      evaluateOutOfDistribution(one([1.5]), many, 2, thresholds).intervals,
+    ]) {
+      expect(Math.abs(auroc!.low - 0.402)).toBeLessThan(0.02);
+      expect(Math.abs(auroc!.high - 0.598)).toBeLessThan(0.02);
+    }
   });
 
   const evaluationWith = (resamples: number): Evaluation => ({
