@@ -41,6 +41,7 @@ export { type BootstrapOptions, bootstrap, type Interval } from "./evaluate/metr
 export { type EvaluationRecord, evaluationRecord } from "./evaluate/record.ts";
 export { assembleReport, type ReportParts } from "./evaluate/report/assemble.ts";
 export { renderReport } from "./evaluate/report/page.ts";
+export type { RunReport } from "./evaluate/report/types.ts";
 export { renderTable } from "./evaluate/summary.ts";
 export { type CalibratedModel, type CalibrateOptions, calibrateModel as calibrate } from "./reject/calibrate.ts";
 export type { Provider } from "./runtime/session.ts";

@@ -1,11 +1,13 @@
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { Classifier } from "../../src/classify/classifier.ts";
+import { readModelFile, tensorsOf } from "../../src/classify/model-file.ts";
 import { convertChannels } from "../../src/data/channels.ts";
 import { takeFirst } from "../../src/data/image-set.ts";
 import { synthesise } from "../../src/data/synthetic.ts";
 import { evaluate } from "../../src/evaluate/evaluate.ts";
 import { winningPosteriors } from "../../src/evaluate/metrics/calibration.ts";
+import { replaceInitializer } from "../../src/onnx/model-file.ts";
 import { train } from "../../src/train/train.ts";
 import { temporaryFolder, testDigits, tinyConfig, trainingDigits } from "../support/digits.ts";
 
@@ -53,6 +55,15 @@ describe("evaluate", () => {
     // Digits against the same digits.
     expect(evaluation.ood[0]!.auroc).toBe(0.5);
     expect(evaluation.ood[0]!.data).toMatch(/ as RGB as grey$/);
+  });
+
+  it("refuses a model that gives NaN, rather than order what has no order", async () => {
+    const file = readModelFile(join(folder, "model.onnx"));
+    const [name, mean] = [...tensorsOf(file)].find(([found]) => found.includes("gaussian"))!;
+    replaceInitializer(file.proto, name, new Float32Array(mean.length).fill(Number.NaN));
+    const damaged = await Classifier.load(file);
+    await expect(evaluate(damaged, digits)).rejects.toThrow(/\(test\): the model gives NaN for image 0: its weights are damaged/);
+    await damaged.release();
   });
 
   it("refuses an option out of range before it scores anything", async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Classification } from "../../src/classify/classifier.ts";
+import { Random } from "../../src/core/random.ts";
 import { acceptedAt, type Evaluation } from "../../src/evaluate/evaluation.ts";
 import { evaluateInDistribution } from "../../src/evaluate/in-distribution.ts";
 import { evaluateOutOfDistribution } from "../../src/evaluate/out-of-distribution.ts";
@@ -77,11 +78,12 @@ describe("evaluation", () => {
   });
 
   it("counts true classes by row and winning classes by column", () => {
-    const { confusion } = evaluateInDistribution(inside, truth, 3, thresholds);
+    // Winning classes 0, 0, 1, 1, 0.
+    const { confusion } = evaluateInDistribution(inside, Int32Array.of(0, 2, 2, 0, 2), 3, thresholds);
     expect(confusion).toEqual([
-      [2, 1, 0],
       [1, 1, 0],
       [0, 0, 0],
+      [2, 1, 0],
     ]);
   });
 
@@ -145,6 +147,57 @@ describe("evaluation", () => {
     const { low, high } = evaluateInDistribution(many, new Int32Array(1000), 2, thresholds).intervals.accuracy!;
     expect(Math.abs(low - 0.8814)).toBeLessThan(0.003);
     expect(Math.abs(high - 0.9186)).toBeLessThan(0.003);
+  });
+
+  it("draws both groups anew, each on its own", () => {
+    const one = (values: readonly number[]) => classified(values.map((value) => [value, 0]));
+    const many = one(Array.from({ length: 100 }, (_, i) => 1 + (i % 2)));
+    // A group of one is itself in every resample, so the other's binomial share is all that varies: 0.5 -+ 1.96 * 0.05.
+    for (const { auroc } of [
+      evaluateOutOfDistribution(many, one([1.5]), 2, thresholds).intervals,
+      evaluateOutOfDistribution(one([1.5]), many, 2, thresholds).intervals,
+    ]) {
+      expect(Math.abs(auroc!.low - 0.402)).toBeLessThan(0.02);
+      expect(Math.abs(auroc!.high - 0.598)).toBeLessThan(0.02);
+    }
+  });
+
+  it("every interval is around its own number", () => {
+    const random = new Random(5);
+    const images = (count: number, mean: number) =>
+      classified(Array.from({ length: count }, () => [mean + 8 * random.normal(), mean - 3 + 8 * random.normal()]));
+    const [known, unknown] = [images(1500, 30), images(900, 20)];
+    const labels = known.labels.map((label, i) => (random.uniform() < (known.logLikelihoods[i]! < 30 ? 0.5 : 0.1) ? 1 - label : label));
+    const sets = [{ percentile: 1, values: [28, 26] }];
+    const inResult = evaluateInDistribution(known, labels, 2, sets);
+    const outResult = evaluateOutOfDistribution(known, unknown, 2, sets);
+    const [inRow, outRow] = [inResult.rejection[0]!, outResult.rejection[0]!];
+    const groups = [
+      [
+        [inResult.accuracy, inResult.intervals.accuracy],
+        [inRow.rejectionRate, inRow.intervals.rejectionRate],
+        [inRow.selectiveAccuracy!, inRow.intervals.selectiveAccuracy],
+        [inResult.aurc, inResult.intervals.aurc],
+        [inResult.excessAurc, inResult.intervals.excessAurc],
+        ...inResult.perClassAccuracy.map((value, c) => [value!, inResult.intervals.perClassAccuracy[c]!] as const),
+        ...inResult.riskAtCoverage.map(({ risk, interval }) => [risk, interval] as const),
+      ],
+      [
+        [outRow.decisionRejectionRate, outRow.intervals.decisionRejectionRate],
+        [outRow.perClassRejectionRate, outRow.intervals.perClassRejectionRate],
+        [outResult.auroc, outResult.intervals.auroc],
+        [outResult.auprInPositive, outResult.intervals.auprInPositive],
+        [outResult.auprOutPositive, outResult.intervals.auprOutPositive],
+        [outResult.fprAt95InPositive, outResult.intervals.fprAt95InPositive],
+        [outResult.fprAt95OutPositive, outResult.intervals.fprAt95OutPositive],
+      ],
+    ] as const;
+    for (const [value, interval] of groups.flat()) {
+      // Symmetric enough for the middle to be within a quarter of the width, which no two of these numbers are by chance.
+      expect(Math.abs((interval!.low + interval!.high) / 2 - value)).toBeLessThan((interval!.high - interval!.low) / 4);
+      expect(interval!.high - interval!.low).toBeGreaterThan(0);
+      expect(interval!.high - interval!.low).toBeLessThan(0.2);
+    }
   });
 
   const evaluationWith = (resamples: number): Evaluation => ({

@@ -196,6 +196,8 @@ describe("selective metrics", () => {
     expect([0, 0.2, 0.25, 0.3, 0.5].map((risk) => coverageAtRisk(risk, curve))).toEqual([0.25, 0.25, 1, 1, 1]);
     expect([0, 0.25, 0.3, 0.75, 1].map((coverage) => riskAtCoverage(coverage, curve))).toEqual([0, 0, 1 / 2, 1 / 3, 1 / 4]);
     expect(coverageAtRisk(0.5, of(Uint8Array.of(0, 0), [2, 1]))).toBe(0);
+    // In a resample without the surest, the least coverage is that of the next, which is wrong.
+    expect(riskAtCoverage(0, of(correct, [9, 8, 7, 6], [0, 2, 1, 1]))).toBe(1);
     // 0.07 * 100 is 7.000000000000001.
     expect(atLeast(0.07, 100)).toBe(7);
     expect(atLeast(0.951, 1000)).toBe(951);

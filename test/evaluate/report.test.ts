@@ -286,6 +286,19 @@ describe("renderReport", () => {
     expect(shades).toHaveLength(3);
   });
 
+  it("draws the curve, and the oracle which has no error until only the errors are left", () => {
+    const paths = [...chartOf(html, "Risk-coverage curve").querySelectorAll('g[aria-label="line"] path')];
+    const [oracle, curve] = paths.map((path) =>
+      [...path.getAttribute("d")!.matchAll(/[ML]([\d.]+),([\d.]+)/g)].map(([, x, y]) => [Number(x), Number(y)] as const),
+    );
+    // Three points each; the axis points down, and risk 0 is its foot.
+    expect([oracle!.length, curve!.length]).toEqual([3, 3]);
+    expect([oracle![0]![1], oracle![1]![1]]).toEqual([curve![0]![1], curve![0]![1]]);
+    // 15 errors of 1234 against the curve's 1.24%.
+    const foot = curve![0]![1];
+    expect((foot - oracle![2]![1]) / (foot - curve![2]![1])).toBeCloseTo(15 / 1234 / 0.0124, 2);
+  });
+
   it("draws many classes without numbers, no wider than the page", () => {
     const names = Array.from({ length: 100 }, (_, c) => `class ${c}`);
     const confusion = names.map((_, truth) => names.map((__, said) => Number(truth === said) * 9 + Number(said === 0)));

@@ -79,7 +79,7 @@ export function riskCoverage({ riskCoverage: curve, count, accuracy, rejection, 
   );
   return draw(
     {
-      width: 460,
+      width: 420,
       height: 280,
       marginLeft: 56,
       x: { label: "coverage: share accepted", tickFormat: "%", domain: [0, 1] },
