@@ -11,9 +11,10 @@ export {
 export { type InputGradient, InputGradients } from "./classify/input-gradients.ts";
 export { decodeModelFile, encodeModelFile, type ModelFile, readModelFile } from "./classify/model-file.ts";
 export { InternalError, Interrupted, UserError } from "./core/errors.ts";
+export type { Augmentation } from "./data/augment.ts";
 export { type ImageSet, type ImageSetParts, imageSet, subset, takeFirst } from "./data/image-set.ts";
 export { encodePng, type Picture, readPicture } from "./data/images.ts";
-export { type DatasetName, datasetNames, type LoadOptions, loadDataset, type Split } from "./data/registry.ts";
+export { augmentationOf, type DatasetName, datasetNames, type LoadOptions, loadDataset, type Split } from "./data/registry.ts";
 export { type EvaluateOptions, type EvaluationRun, evaluate } from "./evaluate/evaluate.ts";
 export type { Evaluation, OodEvaluation, OodRejectionRow, RejectionRow } from "./evaluate/evaluation.ts";
 export { renderTable } from "./evaluate/summary.ts";

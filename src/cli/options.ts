@@ -21,9 +21,10 @@ export function numberList(text: string): number[] {
 export const wordList = (text: string): string[] => text.split(",").map((part) => part.trim());
 
 export const dataOption = (required: boolean): Option =>
-  new Option("--data <name|folder>", `data set (${datasetNames.join(", ")}) or a folder with the four IDX files`).makeOptionMandatory(
-    required,
-  );
+  new Option(
+    "--data <name|path>",
+    `data set (${datasetNames.join(", ")}), a folder with files in MNIST's, CIFAR10's or SVHN's form, or a .bin file of CIFAR10's records`,
+  ).makeOptionMandatory(required);
 
 export const dataDirOption = (): Option => new Option("--data-dir <folder>", "look here for data sets first");
 

@@ -1,6 +1,15 @@
 import { createHash } from "node:crypto";
 import { UserError } from "../core/errors.ts";
 
+/** What a file format holds of a split: pixels [labels.length, height, width, channels] and the class index of each image. */
+export interface LabelledPixels {
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+  readonly pixels: Uint8Array;
+  readonly labels: Int32Array;
+}
+
 /** Labelled images of one size, in memory. */
 export interface ImageSet {
   readonly name: string;

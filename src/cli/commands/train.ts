@@ -4,7 +4,7 @@ import { encodeModelFile, type ModelFile, withCard } from "../../classify/model-
 import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import { type ImageSet, takeFirst } from "../../data/image-set.ts";
-import { type LoadOptions, loadDataset } from "../../data/registry.ts";
+import { augmentationOf, type LoadOptions, loadDataset } from "../../data/registry.ts";
 import { evaluate } from "../../evaluate/evaluate.ts";
 import type { Evaluation } from "../../evaluate/evaluation.ts";
 import type { Provider } from "../../runtime/session.ts";
@@ -62,12 +62,15 @@ function resumed(out: string, options: Readonly<Record<string, unknown>>): { rea
   return { config, data: data.name };
 }
 
+/** The config as given; training images are treated as the paper does for their data set, unless told otherwise. */
+function fresh(options: TrainCommandOptions & Record<string, unknown>): { readonly config: TrainConfig; readonly data: string } {
+  if (options.data === undefined) throw new UserError("--data: name a data set or a folder to train on");
+  return { config: resolveConfig({ ...augmentationOf(options.data), ...givenConfig(options) }, options.preset), data: options.data };
+}
+
 async function runTrain(options: TrainCommandOptions & Record<string, unknown>): Promise<void> {
-  const start = options.resume
-    ? resumed(options.out, options)
-    : { config: resolveConfig(givenConfig(options), options.preset), data: options.data };
+  const start = options.resume ? resumed(options.out, options) : fresh(options);
   const spec = options.data ?? start.data;
-  if (spec === undefined) throw new UserError("--data: name a data set or a folder to train on");
   const loading: LoadOptions = options.dataDir === undefined ? {} : { dataDir: options.dataDir };
   const whole = await loadDataset(spec, "train", loading);
   const data = options.limit === undefined ? whole : takeFirst(whole, options.limit);
