@@ -92,7 +92,7 @@ async function loadFiles(folder: string, format: Format, split: Split): Promise<
 }
 
 /** Every file asked for. Errors: UserError for one that an archive lacks. */
-async function readAll(place: Located, files: readonly string[]): Promise<RawFile[]> {
+export async function readAll(place: Located, files: readonly string[]): Promise<RawFile[]> {
   const raw = await readLocated(place, files);
   const missing = files.filter((file) => !raw.some(({ name }) => name === file));
   if (missing.length > 0) throw new UserError(`${place.archive}: expected ${missing.join(", ")} in this archive`);
