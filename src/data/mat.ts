@@ -202,7 +202,7 @@ const wide = (
 /** How numbers are stored, by the type of their element: often narrower than the class of the array (a double array of small integers). */
 const storage: Readonly<Record<number, Storage>> = {
   1: { bytes: 1, read: (data) => new Int8Array(data.buffer, data.byteOffset, data.length) },
-  2: { bytes: 1, read: (data) => data },
+  2: { bytes: 1, read: (data) => new Uint8Array(data.buffer, data.byteOffset, data.length) },
   3: wide(Int16Array, "getInt16"),
   4: wide(Uint16Array, "getUint16"),
   5: wide(Int32Array, "getInt32"),

@@ -20,6 +20,8 @@ export async function readTarGz(path: string, wanted: readonly string[]): Promis
   const seen = new Set<string>();
   const entries = extract();
   entries.on("entry", (header, stream, next) => {
+    // The archive's own error arrives here as well; the pipeline is who reports it.
+    stream.on("error", () => {});
     const problem = problemOf(header, seen);
     if (problem !== undefined) return next(new UserError(`${path}: ${problem}: such an archive is not read`));
     seen.add(header.name);
