@@ -93,6 +93,8 @@ async function attempt(url: string, part: string, { signal, stallMs = 30_000, on
     throw new Transient(reasonOf(error), { cause: error });
   } finally {
     clearTimeout(timer);
+    // Ends a connection whose answer was not read to its end: it would keep the process alive.
+    stalled.abort();
   }
 }
 
