@@ -12,9 +12,13 @@ export { type InputGradient, InputGradients } from "./classify/input-gradients.t
 export { decodeModelFile, encodeModelFile, type ModelFile, readModelFile } from "./classify/model-file.ts";
 export { InternalError, Interrupted, UserError } from "./core/errors.ts";
 export type { Augmentation } from "./data/augment.ts";
+export { contactSheet } from "./data/contact-sheet.ts";
+export type { DownloadOptions } from "./data/download.ts";
+export { type GetOptions, type GotFile, getDataset } from "./data/get.ts";
 export { type ImageSet, type ImageSetParts, imageSet, subset, takeFirst } from "./data/image-set.ts";
 export { encodePng, type Picture, readPicture } from "./data/images.ts";
 export { augmentationOf, type DatasetName, datasetNames, type LoadOptions, loadDataset, type Split } from "./data/registry.ts";
+export { type FileCheck, verifyDataset } from "./data/verify.ts";
 export { type EvaluateOptions, type EvaluationRun, evaluate } from "./evaluate/evaluate.ts";
 export type { Evaluation, OodEvaluation, OodRejectionRow, RejectionRow } from "./evaluate/evaluation.ts";
 export { renderTable } from "./evaluate/summary.ts";

@@ -15,11 +15,14 @@ import { interruptible } from "../interrupt.ts";
 import { configOptions, dataDirOption, dataOption, givenConfig, machineOptions, wholeNumber } from "../options.ts";
 import { describeProgress, duration, note, ProgressLine, printJson, printLine } from "../output.ts";
 
-interface TrainCommandOptions {
+interface FreshOptions {
   readonly data?: string;
+  readonly preset: PresetName;
+}
+
+interface TrainCommandOptions extends FreshOptions {
   readonly dataDir?: string;
   readonly out: string;
-  readonly preset: PresetName;
   readonly limit?: number;
   readonly resume?: boolean;
   readonly force?: boolean;
@@ -63,13 +66,13 @@ function resumed(out: string, options: Readonly<Record<string, unknown>>): { rea
 }
 
 /** The config as given; training images are treated as the paper does for their data set, unless told otherwise. */
-function fresh(options: TrainCommandOptions & Record<string, unknown>): { readonly config: TrainConfig; readonly data: string } {
+export function freshStart(options: FreshOptions & Record<string, unknown>): { readonly config: TrainConfig; readonly data: string } {
   if (options.data === undefined) throw new UserError("--data: name a data set or a folder to train on");
   return { config: resolveConfig({ ...augmentationOf(options.data), ...givenConfig(options) }, options.preset), data: options.data };
 }
 
 async function runTrain(options: TrainCommandOptions & Record<string, unknown>): Promise<void> {
-  const start = options.resume ? resumed(options.out, options) : fresh(options);
+  const start = options.resume ? resumed(options.out, options) : freshStart(options);
   const spec = options.data ?? start.data;
   const loading: LoadOptions = options.dataDir === undefined ? {} : { dataDir: options.dataDir };
   const whole = await loadDataset(spec, "train", loading);
