@@ -25,7 +25,7 @@ export interface Located {
   readonly archive?: string;
 }
 
-/** Looks for files in one place: a folder, its sub-folder of the layout, an archive in it, or the path of such an archive itself. */
+/** Looks for files in one place: a folder and its sub-folder of the layout; unless all are there, an archive in it, or that is itself the place. */
 export function locate(place: string, files: readonly string[], { endings, subfolder, archive }: Layout): Located {
   const folders = [place, ...(subfolder === undefined ? [] : [join(place, subfolder)])];
   const paths = new Map<string, string>();
@@ -34,7 +34,7 @@ export function locate(place: string, files: readonly string[], { endings, subfo
     const path = candidates.find((candidate) => existsSync(candidate));
     if (path !== undefined) paths.set(file, path);
   }
-  if (archive === undefined || paths.size > 0) return { paths };
+  if (archive === undefined || files.every((file) => paths.has(file))) return { paths };
   const candidates = place.endsWith(".tar.gz") ? [place] : folders.map((folder) => join(folder, archive));
   const found = candidates.find((candidate) => existsSync(candidate));
   return found === undefined ? { paths } : { paths, archive: found };

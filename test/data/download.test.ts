@@ -63,6 +63,17 @@ describe("download", () => {
     expect([server.requests, isWhole()]).toEqual([["GET /file bytes=1000-"], true]);
   });
 
+  it("asks for the rest as long as a server sends pieces", async () => {
+    await begin(content.subarray(0, 1000));
+    server.answer = (request, response) => {
+      const from = Number(/\d+/.exec(request.headers.range!)![0]);
+      const piece = content.subarray(from, from + 100_000);
+      response.writeHead(206, { "content-range": `bytes ${from}-${from + piece.length - 1}/${content.length}` }).end(piece);
+    };
+    await get();
+    expect([server.requests, isWhole()]).toEqual([["GET /file bytes=1000-", "GET /file bytes=101000-", "GET /file bytes=201000-"], true]);
+  });
+
   it("is done when all was there already", async () => {
     await begin(content);
     await get();
@@ -126,9 +137,17 @@ describe("download", () => {
   });
 
   it("refuses what is far too large before writing it", async () => {
-    server.answer = (_request, response) => void response.writeHead(200, { "content-length": 2 ** 31 }).write("1");
+    const closed = new Promise((resolve) => {
+      server.answer = (_request, response) =>
+        void response
+          .on("close", resolve)
+          .writeHead(200, { "content-length": 2 ** 31 })
+          .write("1");
+    });
     await expect(get()).rejects.toThrow("file: 2147483648 bytes: expected at most 1073741824");
     expect(existsSync(part)).toBe(false);
+    // The connection is given up: it would keep the process alive.
+    await closed;
   });
 
   it("does not take a packed transfer's length for the file's", async () => {

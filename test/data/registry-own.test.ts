@@ -52,6 +52,9 @@ describe("a folder with CIFAR10's files", () => {
     );
     await isRead(folder);
     await isRead(path);
+    // One file by itself beside it changes nothing.
+    writeFileSync(join(folder, "data_batch_2.bin"), cifarRecords([9]));
+    await isRead(folder);
   });
 
   it("that lacks some is refused", async () => {

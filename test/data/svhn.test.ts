@@ -100,8 +100,8 @@ describe("parseMat", () => {
   });
 
   it("does not unpack a variable beyond what it announces, or one that is not asked for", async () => {
-    const other = patched(matMatrix({ ...y, name: "other" }), (b) => b.writeUInt32LE(300e6, 4));
-    const bombs = [await withZeros(matMatrix(y), 300), await withZeros(other, 300)];
+    const other = patched(matMatrix({ ...y, name: "other" }), (b) => b.writeUInt32LE(120e6, 4));
+    const bombs = [await withZeros(matMatrix(y), 120), await withZeros(other, 120)];
     const before = process.resourceUsage().maxRSS;
     expect(() => parseMat(Buffer.concat([matHeader(), bombs[0]!]), ["y"], "f")).toThrow("a damaged compressed variable");
     const passed = parseMat(Buffer.concat([matHeader(), bombs[1]!, matMatrix(y)]), ["y"], "f");
@@ -121,7 +121,7 @@ async function withZeros(start: Buffer, megabytes: number): Promise<Buffer> {
     yield start;
     for (let i = 0; i < megabytes; i++) yield Buffer.alloc(1e6);
   }
-  const packed = await buffer(Readable.from(pieces()).pipe(createDeflate()));
+  const packed = await buffer(Readable.from(pieces()).pipe(createDeflate({ level: 1 })));
   const tag = Buffer.alloc(8);
   tag.writeUInt32LE(15, 0);
   tag.writeUInt32LE(packed.length, 4);

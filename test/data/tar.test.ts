@@ -95,7 +95,7 @@ describe("readTarGz", () => {
 
   it("stops an archive that unpacks to far more, without keeping it", async () => {
     async function* zeros() {
-      for (let i = 0; i < 400; i++) yield Buffer.alloc(1e6);
+      for (let i = 0; i < 280; i++) yield Buffer.alloc(1e6);
     }
     await pipeline(Readable.from(zeros()), createGzip({ level: 1 }), createWriteStream(path));
     const before = process.resourceUsage().maxRSS;
