@@ -26,6 +26,12 @@ const program = new Command("sdim")
 for (const add of [addTrain, addCalibrate, addEvaluate, addPredict, addInspect, addData, addDoctor, addQuickstart]) add(program);
 for (const command of program.commands) command.exitOverride().showHelpAfterError("(--help says what is there)");
 
+// A reader that has seen enough (`| head`) is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(exitCodes.done);
+  throw error;
+});
+
 try {
   await program.parseAsync();
 } catch (error) {

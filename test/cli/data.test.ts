@@ -44,6 +44,12 @@ describe("sdim data", () => {
     expect(person.stdout).toMatch(/^svhn +train +73,257 images /m);
   });
 
+  it("list ends quietly when its reader has seen enough", async () => {
+    const { child, finished } = start(["data", "list"]);
+    child.stdout!.destroy();
+    expect(await finished).toMatchObject({ code: 0, stderr: "" });
+  });
+
   it("verify says what is right and, with exit code 2, what is not", async () => {
     const good = await sdim("data", "verify", "fashion-mnist-sample");
     expect([good.code, good.stdout.match(/^ok /gm)!.length]).toEqual([0, 2]);
