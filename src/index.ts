@@ -11,7 +11,11 @@ export {
 export { type InputGradient, InputGradients } from "./classify/input-gradients.ts";
 export { decodeModelFile, encodeModelFile, type ModelFile, readModelFile } from "./classify/model-file.ts";
 export { InternalError, Interrupted, UserError } from "./core/errors.ts";
+export type { Augmentation } from "./data/augment.ts";
 export { convertChannels } from "./data/channels.ts";
+export { contactSheet } from "./data/contact-sheet.ts";
+export type { DownloadOptions } from "./data/download.ts";
+export { type GetOptions, type GotFile, getDataset } from "./data/get.ts";
 export {
   type BrokenFile,
   type ImageOrigin,
@@ -25,8 +29,9 @@ export {
 export { encodePng, type Picture, readPicture } from "./data/images.ts";
 export { loadOutOfDistribution } from "./data/out-of-distribution.ts";
 export { loadImageCsv, loadImageFolder, type OwnImageOptions } from "./data/own-images.ts";
-export { type DatasetName, datasetNames, type LoadOptions, loadDataset, type Split } from "./data/registry.ts";
+export { augmentationOf, type DatasetName, datasetNames, type LoadOptions, loadDataset, type Split } from "./data/registry.ts";
 export { type SyntheticName, type SyntheticOptions, synthesise, syntheticNames } from "./data/synthetic.ts";
+export { type FileCheck, verifyDataset } from "./data/verify.ts";
 export { type EvaluateOptions, type EvaluationRun, evaluate } from "./evaluate/evaluate.ts";
 export type {
   CalibrationEvaluation,

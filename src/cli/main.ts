@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { Interrupted, UserError } from "../core/errors.ts";
 import { packageVersion } from "../core/version.ts";
 import { addCalibrate } from "./commands/calibrate.ts";
+import { addData } from "./commands/data.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addEvaluate } from "./commands/evaluate.ts";
 import { addInspect } from "./commands/inspect.ts";
@@ -23,8 +24,15 @@ const program = new Command("sdim")
     "after",
     "\nFirst steps:\n  $ sdim doctor\n  $ sdim train --data mnist --out runs/a --epochs 5\n  $ sdim evaluate runs/a/model.onnx --data mnist --ood fashion-mnist --percentile 1,2\n  $ sdim predict runs/a/model.onnx samples/images/digit.png samples/images/shirt.png\n\nExit codes: 0 done, 1 our failure, 2 a mistake in what was asked, 130 stopped.",
   );
-for (const add of [addTrain, addCalibrate, addEvaluate, addPredict, addInspect, addDoctor, addReproduce, addQuickstart]) add(program);
+for (const add of [addTrain, addCalibrate, addEvaluate, addPredict, addInspect, addData, addDoctor, addReproduce, addQuickstart])
+  add(program);
 for (const command of program.commands) command.exitOverride().showHelpAfterError("(--help says what is there)");
+
+// A reader that has seen enough (`| head`) is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(exitCodes.done);
+  throw error;
+});
 
 try {
   await program.parseAsync();

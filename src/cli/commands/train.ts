@@ -4,7 +4,7 @@ import { encodeModelFile, type ModelFile, withCard } from "../../classify/model-
 import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import { type ImageSet, takeFirst } from "../../data/image-set.ts";
-import type { LoadOptions } from "../../data/registry.ts";
+import { augmentationOf, type LoadOptions } from "../../data/registry.ts";
 import { evaluate } from "../../evaluate/evaluate.ts";
 import type { Evaluation } from "../../evaluate/evaluation.ts";
 import type { Provider } from "../../runtime/session.ts";
@@ -16,10 +16,13 @@ import { configOptions, dataDirOption, dataOption, givenConfig, machineOptions, 
 import { describeProgress, duration, note, ProgressLine, printJson, printLine } from "../output.ts";
 import { type DataOptions, loadOptions, loadWithProgress, ownImageOptions, requireOwnImages } from "../own-images.ts";
 
-interface TrainCommandOptions extends DataOptions {
+interface FreshOptions {
   readonly data?: string;
-  readonly out: string;
   readonly preset: PresetName;
+}
+
+interface TrainCommandOptions extends FreshOptions, DataOptions {
+  readonly out: string;
   readonly limit?: number;
   readonly resume?: boolean;
   readonly force?: boolean;
@@ -71,12 +74,15 @@ function resumed(out: string, options: Readonly<Record<string, unknown>>): Start
   return { config, data: data.name, loading: data.loading };
 }
 
+/** The config as given; training images are treated as the paper does for their data set, unless told otherwise. */
+export function freshStart(options: FreshOptions & Record<string, unknown>): { readonly config: TrainConfig; readonly data: string } {
+  if (options.data === undefined) throw new UserError("--data: name a data set or a folder to train on");
+  return { config: resolveConfig({ ...augmentationOf(options.data), ...givenConfig(options) }, options.preset), data: options.data };
+}
+
 async function runTrain(options: TrainCommandOptions & Record<string, unknown>): Promise<void> {
-  const start: Start = options.resume
-    ? resumed(options.out, options)
-    : { config: resolveConfig(givenConfig(options), options.preset), data: options.data };
+  const start: Start = options.resume ? resumed(options.out, options) : freshStart(options);
   const spec = options.data ?? start.data;
-  if (spec === undefined) throw new UserError("--data: name a data set or a folder to train on");
   const loading = loadOptions(options, { ...start.loading, imageSize: start.config.imageSize });
   const whole = await loadWithProgress(spec, "train", loading);
   requireOwnImages(options, [whole]);
