@@ -2,11 +2,13 @@ import { Command, CommanderError } from "commander";
 import { Interrupted, UserError } from "../core/errors.ts";
 import { packageVersion } from "../core/version.ts";
 import { addCalibrate } from "./commands/calibrate.ts";
+import { addConfig } from "./commands/config.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addEvaluate } from "./commands/evaluate.ts";
 import { addInspect } from "./commands/inspect.ts";
 import { addPredict } from "./commands/predict.ts";
 import { addQuickstart } from "./commands/quickstart.ts";
+import { addRuns } from "./commands/runs.ts";
 import { addTrain } from "./commands/train.ts";
 import { note } from "./output.ts";
 
@@ -22,8 +24,12 @@ const program = new Command("sdim")
     "after",
     "\nFirst steps:\n  $ sdim doctor\n  $ sdim train --data mnist --out runs/a --epochs 5\n  $ sdim evaluate runs/a/model.onnx --data mnist --ood fashion-mnist --percentile 1,2\n  $ sdim predict runs/a/model.onnx samples/images/digit.png samples/images/shirt.png\n\nExit codes: 0 done, 1 our failure, 2 a mistake in what was asked, 130 stopped.",
   );
-for (const add of [addTrain, addCalibrate, addEvaluate, addPredict, addInspect, addDoctor, addQuickstart]) add(program);
-for (const command of program.commands) command.exitOverride().showHelpAfterError("(--help says what is there)");
+for (const add of [addTrain, addCalibrate, addEvaluate, addPredict, addInspect, addRuns, addConfig, addDoctor, addQuickstart]) add(program);
+const isolate = (command: Command): void => {
+  command.exitOverride().showHelpAfterError("(--help says what is there)");
+  command.commands.forEach(isolate);
+};
+program.commands.forEach(isolate);
 
 try {
   await program.parseAsync();

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { messageOf, UserError } from "../core/errors.ts";
 import { writeFileAtomic } from "../core/files.ts";
-import { decodeSafetensors, encodeSafetensors, type Safetensor } from "../core/safetensors.ts";
+import { decodeSafetensors, encodeSafetensors, readSafetensorsMetadata, type Safetensor } from "../core/safetensors.ts";
 import type { StateTensor } from "../runtime/feedback.ts";
 import { savedConfigSchema, type TrainConfig } from "./config.ts";
 import { epochRecord, historyRecord, noSums, runningSums } from "./records.ts";
@@ -83,20 +83,31 @@ function read(path: string): Checkpoint {
   }
   const { tensors, metadata } = decodeSafetensors(bytes, path);
   const { sdim: text, sha256 } = metadata;
-  if (text === undefined) throw new UserError(`${path}: not a training checkpoint of ours: it has no metadata "sdim"`);
+  const where = parsePosition(text, path);
   // Checkpoints of 0.1.0 have no digest.
-  if (sha256 !== undefined && digestOf(tensors, text) !== sha256) {
+  if (sha256 !== undefined && digestOf(tensors, text!) !== sha256) {
     throw new UserError(`${path}: damaged: its content does not have the SHA-256 that was written with it`);
   }
-  const parsed = position.safeParse(parseJson(text, path));
-  if (!parsed.success) throw new UserError(`${path}: not a training checkpoint of ours:\n${z.prettifyError(parsed.error)}`);
   const [state, kept] = [new Map<string, StateTensor>(), new Map<string, StateTensor>()];
   for (const [name, { dtype, shape, data }] of tensors) {
     if (dtype !== "F32") throw new UserError(`${path}: tensor "${name}": expected F32, got ${dtype}`);
     if (name.startsWith(keptPrefix)) kept.set(name.slice(keptPrefix.length), { shape, data });
     else state.set(name, { shape, data });
   }
-  return { position: parsed.data, state, kept };
+  return { position: where, state, kept };
+}
+
+/** The position alone, without the tensors (nor looking whether they are whole). Errors: UserError as for loadCheckpoint. */
+export function readPosition(folder: string): TrainingPosition {
+  const path = existsSync(checkpointPath(folder)) ? checkpointPath(folder) : previousCheckpointPath(folder);
+  return parsePosition(readSafetensorsMetadata(path)["sdim"], path);
+}
+
+function parsePosition(text: string | undefined, path: string): TrainingPosition {
+  if (text === undefined) throw new UserError(`${path}: not a training checkpoint of ours: it has no metadata "sdim"`);
+  const parsed = position.safeParse(parseJson(text, path));
+  if (!parsed.success) throw new UserError(`${path}: not a training checkpoint of ours:\n${z.prettifyError(parsed.error)}`);
+  return parsed.data;
 }
 
 function parseJson(text: string, path: string): unknown {

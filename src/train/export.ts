@@ -13,6 +13,8 @@ import type { StateTensor } from "../runtime/feedback.ts";
 import type { TrainingPosition } from "./checkpoint.ts";
 import { modelConfigOf, type TrainConfig } from "./config.ts";
 
+export const modelName = "model.onnx";
+
 /** Percentiles a model file carries thresholds for, beside the one in force. */
 export const storedPercentiles = [0.5, 1, 2, 5, 10] as const;
 
@@ -82,7 +84,7 @@ export async function writeModel(
     ({ file } = await calibrateModel(file, validation, { ...options, percentile, percentiles, source: "validation" }));
     file = withCard(file, putInForce(file.card, config.thresholdsFrom, percentile));
   }
-  const modelPath = join(out, "model.onnx");
+  const modelPath = join(out, modelName);
   writeFileAtomic(modelPath, encodeModelFile(file));
   return { model: file, modelPath };
 }

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, renameSync } from "node:fs";
+import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { ModelFile } from "../classify/model-file.ts";
 import { UserError } from "../core/errors.ts";
@@ -14,7 +14,7 @@ import { targetFor } from "../runtime/layout.ts";
 import type { Provider } from "../runtime/session.ts";
 import { type Checkpoint, checkpointPath, loadCheckpoint, previousCheckpointPath, sameConfig } from "./checkpoint.ts";
 import { lossConfigOf, modelConfigOf, type TrainConfig } from "./config.ts";
-import { channelsOf, exportedWeights, type TrainingData, uncalibratedModel, writeModel } from "./export.ts";
+import { channelsOf, exportedWeights, modelName, type TrainingData, uncalibratedModel, writeModel } from "./export.ts";
 import { initialState } from "./initialise.ts";
 import { type LoopOptions, type LoopParts, runSteps } from "./loop.ts";
 import { MetricsLog } from "./metrics-log.ts";
@@ -32,7 +32,7 @@ export interface TrainOptions extends LoopOptions {
   readonly data: ImageSet;
   /** Go on from the folder's checkpoint. */
   readonly resume?: boolean;
-  /** Train into a folder that holds something already. */
+  /** Train into a folder that holds something already; checkpoints and model of an earlier run are removed. */
   readonly force?: boolean;
   readonly provider?: Provider;
   readonly threads?: number;
@@ -77,7 +77,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   });
   const { stepsPerEpoch } = new BatchOrder(training.count, config.batchSize, config.seed);
   const start = checkpoint ?? freshStart(options, step);
-  if (!checkpoint) writeFileAtomic(join(out, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
+  if (!checkpoint) beginFolder(out, config);
   const batches = batchesOf(training, config, start.position.step, options.batchThread ?? true);
   let trained: Checkpoint;
   try {
@@ -116,6 +116,12 @@ function prepareFolder({ out, resume, force, config, data, onNote }: TrainOption
     throw new UserError(`${out} exists and is not empty: choose another folder, go on with --resume, or overwrite with --force`);
   }
   return undefined;
+}
+
+function beginFolder(out: string, config: TrainConfig): void {
+  // What an earlier run left must not pass for this one's, should it be killed before its first checkpoint.
+  for (const path of [checkpointPath(out), previousCheckpointPath(out), join(out, modelName)]) rmSync(path, { force: true });
+  writeFileAtomic(join(out, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
 }
 
 function freshStart({ config, data }: TrainOptions, step: TrainingStep): Checkpoint {
