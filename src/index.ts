@@ -1,6 +1,7 @@
 // The library: train, calibrate, classify, evaluate. Everything exported here is documented where it is defined.
 
-export type { ModelCard, ThresholdSet } from "./classify/card.ts";
+export { calibrationsOf, putInForce, sourceOf, thresholdsAt } from "./classify/calibrations.ts";
+export type { Calibration, CalibrationSource, ModelCard, ThresholdSet } from "./classify/card.ts";
 export {
   type Classification,
   Classifier,
@@ -11,6 +12,7 @@ export {
 export { type InputGradient, InputGradients } from "./classify/input-gradients.ts";
 export { decodeModelFile, encodeModelFile, type ModelFile, readModelFile } from "./classify/model-file.ts";
 export { InternalError, Interrupted, UserError } from "./core/errors.ts";
+export { type HeldOut, holdOut } from "./data/hold-out.ts";
 export { type ImageSet, type ImageSetParts, imageSet, subset, takeFirst } from "./data/image-set.ts";
 export { encodePng, type Picture, readPicture } from "./data/images.ts";
 export { type DatasetName, datasetNames, type LoadOptions, loadDataset, type Split } from "./data/registry.ts";
@@ -20,4 +22,6 @@ export { renderTable } from "./evaluate/summary.ts";
 export { type CalibratedModel, type CalibrateOptions, calibrateModel as calibrate } from "./reject/calibrate.ts";
 export type { Provider } from "./runtime/session.ts";
 export { type PresetName, resolveConfig, type TrainConfig } from "./train/config.ts";
+export type { EpochRecord, HistoryRecord, ValidationScore } from "./train/records.ts";
+export { listRuns, type Run, type RunState, readRun } from "./train/runs.ts";
 export { type TrainOptions, type TrainProgress, type TrainResult, train } from "./train/train.ts";

@@ -23,12 +23,15 @@ export function calibrationFrom(card: ModelCard, source: CalibrationSource): Cal
 
 /** The thresholds at `percentile`, of the calibration in force or of `source`. Errors: UserError that names what there is. */
 export function thresholdsAt(card: ModelCard, percentile: number, source?: CalibrationSource): ThresholdSet {
-  const { thresholds, data, ...calibration } = source === undefined ? card.calibration : calibrationFrom(card, source);
-  const found = thresholds.find((set) => set.percentile === percentile);
+  const calibration = source === undefined ? card.calibration : calibrationFrom(card, source);
+  const found = calibration.thresholds.find((set) => set.percentile === percentile);
   if (found) return found;
-  throw new UserError(
-    `percentile ${percentile}: the model file has thresholds at ${thresholds.map((set) => set.percentile).join(", ")}. Add it with: sdim calibrate MODEL --data ${data} --percentile ${calibration.percentile},${percentile}`,
-  );
+  const known = calibration.thresholds.map((set) => set.percentile).join(", ");
+  const remedy =
+    sourceOf(calibration) === "validation"
+      ? "Images held out of a training give thresholds at its own --percentile beside the usual ones."
+      : `Add it with: sdim calibrate MODEL --data ${calibration.data} --percentile ${calibration.percentile},${percentile}`;
+  throw new UserError(`percentile ${percentile}: the model file has thresholds at ${known}. ${remedy}`);
 }
 
 /** The card with `calibration` in force, in place of an earlier one of its source; the others stay. */

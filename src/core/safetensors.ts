@@ -26,6 +26,8 @@ const ARRAYS = { F64: Float64Array, I64: BigInt64Array, F32: Float32Array, I32: 
 
 const LENGTH_BYTES = 8;
 const METADATA = "__metadata__";
+/** As in the format's own reader. */
+const LARGEST_HEADER = 100_000_000;
 
 const count = z.int().nonnegative();
 const Entry = z.strictObject({
@@ -141,6 +143,7 @@ export function readSafetensorsMetadata(path: string): Readonly<Record<string, s
     if (LENGTH_BYTES + headerBytes > size) {
       throw damaged(`its header should end at byte ${LENGTH_BYTES + headerBytes}, the file at ${size}`);
     }
+    if (headerBytes > LARGEST_HEADER) throw damaged(`its header has ${headerBytes} bytes, expected at most ${LARGEST_HEADER}`);
     const header = Buffer.alloc(headerBytes);
     readSync(file, header);
     const { [METADATA]: metadata = {} } = parseHeader(header, damaged);

@@ -15,11 +15,16 @@ export interface HeldOut {
 export function holdOut(set: ImageSet, share: number, seed: number): HeldOut {
   const random = Random.stream(seed, "validation split");
   const isHeldOut = new Uint8Array(set.count);
-  for (const [c, name] of set.classNames.entries()) {
-    const members = Array.from(set.labels.keys()).filter((i) => set.labels[i] === c);
+  const perClass: number[][] = set.classNames.map(() => []);
+  set.labels.forEach((label, i) => {
+    perClass[label]!.push(i);
+  });
+  for (const [c, members] of perClass.entries()) {
     if (members.length === 0) continue;
     if (members.length === 1) {
-      throw new UserError(`validation: class "${name}" of ${set.name} (${set.split}) has a single image, expected at least 2 to split`);
+      throw new UserError(
+        `validation: class "${set.classNames[c]}" of ${set.name} (${set.split}) has a single image, expected at least 2 to split`,
+      );
     }
     const wanted = Math.min(members.length - 1, Math.max(1, Math.round(share * members.length)));
     for (const place of random.permutation(members.length).subarray(0, wanted)) isHeldOut[members[place]!] = 1;
