@@ -72,9 +72,7 @@ export class WorkerBatches implements BatchSource {
   private fail(reason: string): void {
     // An error is followed by an exit: the first says more.
     if (this.isClosed || this.failure) return;
-    this.failure = new InternalError(
-      `batches: the thread that prepares them died: ${reason}. The last checkpoint is whole; go on with --resume`,
-    );
+    this.failure = new InternalError(`batches: the thread that prepares them died: ${reason}`);
     this.wake?.();
   }
 }

@@ -1,7 +1,11 @@
 import { UserError } from "../core/errors.ts";
 import type { StateTensor } from "../runtime/feedback.ts";
+import { hasCheckpoint } from "./checkpoint.ts";
 
-const advice = (out: string): string => `The last good checkpoint stays in ${out}. Try a lower --learning-rate or a --log-sigma-floor.`;
+function advice(out: string): string {
+  const left = hasCheckpoint(out) ? `The last good checkpoint stays in ${out}. ` : "";
+  return `${left}Try a lower --learning-rate or a --log-sigma-floor.`;
+}
 
 /** Errors: UserError that names the metrics of step `step` (from 0) that are not finite. */
 export function requireFiniteMetrics(metrics: Readonly<Record<string, number>>, step: number, out: string): void {

@@ -101,6 +101,7 @@ export async function runSteps(parts: LoopParts, start: Checkpoint, options: Loo
     const needsState = parts.validate !== null || config.keep !== "last";
     const weights = needsState ? parts.exported(await goodState(step)) : undefined;
     const validation = parts.validate && weights ? await parts.validate(weights, step) : null;
+    if (validation) requireFiniteMetrics({ "validation log-likelihood": validation.logLikelihood }, step - 1, out);
     const now = elapsedSeconds();
     const record: EpochRecord = {
       epoch: step / stepsPerEpoch,

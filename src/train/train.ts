@@ -120,7 +120,7 @@ function prepareFolder({ out, resume, force, config, data, onNote }: TrainOption
 
 function beginFolder(out: string, config: TrainConfig): void {
   // What an earlier run left must not pass for this one's, should it be killed before its first checkpoint.
-  for (const path of [checkpointPath(out), previousCheckpointPath(out), join(out, modelName)]) rmSync(path, { force: true });
+  for (const path of [checkpointPath(out), previousCheckpointPath(out), join(out, modelName)]) if (existsSync(path)) rmSync(path);
   writeFileAtomic(join(out, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
 }
 

@@ -89,6 +89,41 @@ describe("train", () => {
     expect(existsSync(join(out, "model.onnx"))).toBe(false);
   });
 
+  it("promises no checkpoint when there is none", async () => {
+    const config = tinyConfig({ learningRate: 1e18, schedule: "constant" });
+    await expect(train({ config, data, out: temporaryFolder() })).rejects.toThrow(/training stopped at step \d+: [^.]*\. Try a lower/);
+  });
+
+  it("overwrites with `force`, leaving nothing of the run before that could pass for its own", async () => {
+    const out = temporaryFolder();
+    await train({ config: tinyConfig(), data, out, checkpointEverySteps: 30 });
+    const files = ["checkpoint.safetensors", "checkpoint.previous.safetensors", "model.onnx"].map((name) => join(out, name));
+    expect(files.filter(existsSync)).toEqual(files);
+    // Refused before anything is touched.
+    await expect(train({ config: tinyConfig({ batchSize: 301 }), data, out, force: true })).rejects.toThrow("batchSize: expected at most");
+    expect(files.filter(existsSync)).toEqual(files);
+    let left: string[] | undefined;
+    const onProgress = () => {
+      left ??= files.filter(existsSync);
+    };
+    await train({ config: tinyConfig({ epochs: 8, seed: 2 }), data, out, force: true, onProgress });
+    expect(left).toEqual([]);
+  });
+
+  it("leaves no thread behind, however it ends", async () => {
+    const threads = () => process.getActiveResourcesInfo().filter((kind) => kind === "Worker" || kind === "MessagePort").length;
+    const before = threads();
+    const during: number[] = [];
+    const onProgress = () => during.push(threads());
+    await train({ config: tinyConfig({ epochs: 4 }), data, out: temporaryFolder(), onProgress });
+    expect(threads()).toBe(before);
+    await train({ config: tinyConfig({ learningRate: 1e18, schedule: "constant" }), data, out: temporaryFolder() }).catch(() => {});
+    expect(threads()).toBe(before);
+    await train({ config: tinyConfig(), data, out: temporaryFolder(), signal: AbortSignal.abort() }).catch(() => {});
+    expect(threads()).toBe(before);
+    expect(Math.min(...during)).toBeGreaterThan(before);
+  });
+
   it("refuses a folder that is taken", async () => {
     const out = temporaryFolder();
     writeFileSync(join(out, "something"), "");

@@ -125,8 +125,10 @@ export async function trainWithProgress(machine: TrainingMachine, config: TrainC
   const line = new ProgressLine();
   note(`training on ${data.count} images of ${data.name} (${data.split}) into ${machine.out}`);
   try {
-    return await interruptible((signal) =>
-      train({
+    return await interruptible((signal) => {
+      // What says that it is stopping must not be drawn over.
+      signal.addEventListener("abort", () => view.end());
+      return train({
         config,
         data,
         out: machine.out,
@@ -145,8 +147,8 @@ export async function trainWithProgress(machine: TrainingMachine, config: TrainC
           line.show(`calibrating: ${done} of ${total} images scored`, done === total);
         },
         onNote: note,
-      }),
-    );
+      });
+    });
   } finally {
     view.end();
     line.end();
