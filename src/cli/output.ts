@@ -1,4 +1,4 @@
-import type { EpochRecord, ValidationScore } from "../train/records.ts";
+import { bestValidated, type EpochRecord, isExhausted, type ValidationScore } from "../train/records.ts";
 import type { TrainProgress } from "../train/train.ts";
 
 /** One JSON document on stdout, for programs; everything else goes to stderr. */
@@ -83,4 +83,11 @@ export function describeEpoch(record: EpochRecord): string {
   const held = validation ? `  ${describeValidation(validation)}` : "";
   const done = Number.isInteger(epoch) ? String(epoch) : epoch.toFixed(2);
   return `epoch ${done} done: loss ${loss.toFixed(2)} ${partsOf(record)}  training accuracy ${percent(trainAccuracy)}${held}  ${duration(seconds)}`;
+}
+
+/** Says so where patience ended a training, undefined where it did not. */
+export function describeEarlyEnd(epochs: readonly EpochRecord[], patience: number | null): string | undefined {
+  const best = bestValidated(epochs);
+  if (!best || !isExhausted(epochs, patience)) return undefined;
+  return `ended early, after ${epochs.length} epochs: none of the last ${patience} had a better validation score than epoch ${best.epoch}`;
 }

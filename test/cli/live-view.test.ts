@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { LossTrace, renderTraining, TrainingView } from "../../src/cli/live-view.ts";
+import { describeEarlyEnd } from "../../src/cli/output.ts";
 import { bar, bin, plot, sparkline, table } from "../../src/cli/plot.ts";
 import type { TrainProgress } from "../../src/train/train.ts";
 
@@ -70,6 +71,26 @@ describe("TrainingView", () => {
     const ended = written;
     view.epoch({ ...progress(25), epoch: 2.5, seconds: 3, elapsedSeconds: 3, validation: null });
     expect(written.slice(ended.length)).toMatch(/^epoch 2\.50 done: .*\n$/);
+  });
+});
+
+describe("describeEarlyEnd", () => {
+  const epochs = [0.5, 0.7, 0.6, 0.7].map((accuracy, i) => ({
+    ...progress(10 * (i + 1)),
+    epoch: i + 1,
+    seconds: 1,
+    elapsedSeconds: i + 1,
+    validation: { accuracy, logLikelihood: -2, rejectionRate: null },
+  }));
+
+  it("says which epoch was the best, where patience is over", () => {
+    expect(describeEarlyEnd(epochs, 2)).toBe("ended early, after 4 epochs: none of the last 2 had a better validation score than epoch 2");
+    expect(describeEarlyEnd(epochs, 3)).toBe(undefined);
+    expect(describeEarlyEnd(epochs, null)).toBe(undefined);
+    expect(describeEarlyEnd([], 1)).toBe(undefined);
+    // As many right, but a higher likelihood: better.
+    const better = { ...epochs[3]!, validation: { ...epochs[3]!.validation, logLikelihood: -1 } };
+    expect(describeEarlyEnd([...epochs.slice(0, 3), better], 2)).toBe(undefined);
   });
 });
 

@@ -23,7 +23,7 @@ import {
   positiveWholeNumber,
   wholeNumber,
 } from "../options.ts";
-import { duration, note, ProgressLine, printJson, printLine } from "../output.ts";
+import { describeEarlyEnd, duration, note, ProgressLine, printJson, printLine } from "../output.ts";
 
 interface TrainCommandOptions {
   readonly data?: string;
@@ -125,7 +125,7 @@ export async function trainWithProgress(machine: TrainingMachine, config: TrainC
   const line = new ProgressLine();
   note(`training on ${data.count} images of ${data.name} (${data.split}) into ${machine.out}`);
   try {
-    return await interruptible((signal) => {
+    const result = await interruptible((signal) => {
       // What says that it is stopping must not be drawn over.
       signal.addEventListener("abort", () => view.end());
       return train({
@@ -149,6 +149,9 @@ export async function trainWithProgress(machine: TrainingMachine, config: TrainC
         onNote: note,
       });
     });
+    const earlyEnd = describeEarlyEnd(result.epochs, config.patience);
+    if (earlyEnd !== undefined) note(earlyEnd);
+    return result;
   } finally {
     view.end();
     line.end();
