@@ -44,7 +44,7 @@ module.exports = {
       to: {},
     },
     only("onnxruntime-stays-in-runtime", "runtime", "onnxruntime-(node|web|common)/"),
-    only("protobuf-stays-in-onnx", "onnx", "@bufbuild/"),
+    only("protobuf-stays-in-onnx-and-event-files", "(onnx|train)", "@bufbuild/"),
     { name: "no-cycles", severity: "error", from: {}, to: { circular: true } },
     { name: "no-unresolvable", severity: "error", from: {}, to: { couldNotResolve: true } },
     {

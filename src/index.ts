@@ -1,6 +1,7 @@
 // The library: train, calibrate, classify, evaluate. Everything exported here is documented where it is defined.
 
-export type { ModelCard, ThresholdSet } from "./classify/card.ts";
+export { calibrationsOf, putInForce, sourceOf, thresholdsAt } from "./classify/calibrations.ts";
+export type { Calibration, CalibrationSource, ModelCard, ThresholdSet } from "./classify/card.ts";
 export {
   type Classification,
   Classifier,
@@ -16,6 +17,7 @@ export { convertChannels } from "./data/channels.ts";
 export { contactSheet } from "./data/contact-sheet.ts";
 export type { DownloadOptions } from "./data/download.ts";
 export { type GetOptions, type GotFile, getDataset } from "./data/get.ts";
+export { type HeldOut, holdOut } from "./data/hold-out.ts";
 export {
   type BrokenFile,
   type ImageOrigin,
@@ -51,4 +53,6 @@ export { renderTable } from "./evaluate/summary.ts";
 export { type CalibratedModel, type CalibrateOptions, calibrateModel as calibrate } from "./reject/calibrate.ts";
 export type { Provider } from "./runtime/session.ts";
 export { type PresetName, resolveConfig, type TrainConfig } from "./train/config.ts";
+export type { EpochRecord, HistoryRecord, ValidationScore } from "./train/records.ts";
+export { listRuns, type Run, type RunState, readRun } from "./train/runs.ts";
 export { type TrainOptions, type TrainProgress, type TrainResult, train } from "./train/train.ts";

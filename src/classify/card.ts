@@ -19,8 +19,32 @@ const modelConfig = z.strictObject({
 
 const thresholdSet = z.strictObject({ percentile: z.number(), values: z.array(z.number()) });
 
+/** Where thresholds were taken from: the training images, images held out of them, or data given to `sdim calibrate`. */
+export const calibrationSources = ["training", "validation", "given"] as const;
+export type CalibrationSource = (typeof calibrationSources)[number];
+
+const calibration = z.strictObject({
+  /** Cards before format 2 do not say: see `sourceOf`. */
+  source: z.enum(calibrationSources).optional(),
+  /** Data and split the thresholds were taken from; only correctly classified samples count. */
+  data: z.string(),
+  split: z.string(),
+  fingerprint: z.string(),
+  correctOnly: z.literal(true),
+  /** Correctly classified samples per class. */
+  counts: z.array(z.int()),
+  /** The percentile of the thresholds in force, or of those that were. */
+  percentile: z.number(),
+  /** Thresholds by percentile, any of which may be put in force. */
+  thresholds: z.array(thresholdSet),
+});
+export type Calibration = z.infer<typeof calibration>;
+
+/** 1: one calibration that does not name its source. 2: it does, and there may be others beside it. */
+const newestFormat = 2;
+
 const card = z.strictObject({
-  format: z.literal(1),
+  format: z.union([z.literal(1), z.literal(newestFormat)]),
   /** Version of sdim that wrote the file. */
   version: z.string(),
   model: modelConfig,
@@ -28,19 +52,10 @@ const card = z.strictObject({
   /** Weights trained, the critic's included. */
   parameters: z.int(),
   prior: z.enum(["uniform", "training-frequency"]),
-  calibration: z.strictObject({
-    /** Data and split the thresholds were taken from; only correctly classified samples count. */
-    data: z.string(),
-    split: z.string(),
-    fingerprint: z.string(),
-    correctOnly: z.literal(true),
-    /** Correctly classified samples per class. */
-    counts: z.array(z.int()),
-    /** The percentile of the thresholds in force. */
-    percentile: z.number(),
-    /** Thresholds by percentile, any of which may be put in force. */
-    thresholds: z.array(thresholdSet),
-  }),
+  /** The one whose thresholds are in force. */
+  calibration,
+  /** The others, each of another source. */
+  otherCalibrations: z.array(calibration).optional(),
   training: z.record(z.string(), z.unknown()),
   measured: z.record(z.string(), z.number()),
 });
@@ -56,6 +71,10 @@ export function parseCard(text: string, source: string): ModelCard {
     json = JSON.parse(text);
   } catch (error) {
     throw new UserError(`${source}: its metadata "sdim" is not JSON: ${messageOf(error)}`);
+  }
+  const { format } = typeof json === "object" && json !== null && "format" in json ? json : { format: undefined };
+  if (typeof format === "number" && format > newestFormat) {
+    throw new UserError(`${source}: its card has format ${format}, written by a newer sdim; this one reads up to ${newestFormat}`);
   }
   const parsed = card.safeParse(json);
   if (!parsed.success) throw new UserError(`${source}: its metadata "sdim" is not as expected:\n${z.prettifyError(parsed.error)}`);

@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { Interrupted, UserError } from "../core/errors.ts";
 import { packageVersion } from "../core/version.ts";
 import { addCalibrate } from "./commands/calibrate.ts";
+import { addConfig } from "./commands/config.ts";
 import { addData } from "./commands/data.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addEvaluate } from "./commands/evaluate.ts";
@@ -9,6 +10,7 @@ import { addInspect } from "./commands/inspect.ts";
 import { addPredict } from "./commands/predict.ts";
 import { addQuickstart } from "./commands/quickstart.ts";
 import { addReproduce } from "./commands/reproduce.ts";
+import { addRuns } from "./commands/runs.ts";
 import { addTrain } from "./commands/train.ts";
 import { note } from "./output.ts";
 
@@ -24,9 +26,25 @@ const program = new Command("sdim")
     "after",
     "\nFirst steps:\n  $ sdim doctor\n  $ sdim train --data mnist --out runs/a --epochs 5\n  $ sdim evaluate runs/a/model.onnx --data mnist --ood fashion-mnist --percentile 1,2\n  $ sdim predict runs/a/model.onnx samples/images/digit.png samples/images/shirt.png\n\nExit codes: 0 done, 1 our failure, 2 a mistake in what was asked, 130 stopped.",
   );
-for (const add of [addTrain, addCalibrate, addEvaluate, addPredict, addInspect, addData, addDoctor, addReproduce, addQuickstart])
-  add(program);
-for (const command of program.commands) command.exitOverride().showHelpAfterError("(--help says what is there)");
+const commands = [
+  addTrain,
+  addCalibrate,
+  addEvaluate,
+  addPredict,
+  addInspect,
+  addRuns,
+  addConfig,
+  addData,
+  addDoctor,
+  addReproduce,
+  addQuickstart,
+];
+for (const add of commands) add(program);
+const isolate = (command: Command): void => {
+  command.exitOverride().showHelpAfterError("(--help says what is there)");
+  command.commands.forEach(isolate);
+};
+program.commands.forEach(isolate);
 
 // A reader that has seen enough (`| head`) is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

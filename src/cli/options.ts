@@ -1,13 +1,23 @@
-import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { messageOf, UserError } from "../core/errors.ts";
 import { datasetNames } from "../data/registry.ts";
 import { providers } from "../runtime/session.ts";
-import { presetNames, trainConfigSchema } from "../train/config.ts";
+import { presetNames, type TrainConfig, trainConfigSchema } from "../train/config.ts";
+import { explain, readConfigFile } from "./config-file.ts";
 
 export function wholeNumber(text: string): number {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError(`expected a whole number, got "${text}"`);
   return Number(text);
+}
+
+export function positiveWholeNumber(text: string): number {
+  if (wholeNumber(text) === 0) throw new InvalidArgumentError("expected a whole number above 0, got 0");
+  return wholeNumber(text);
+}
+
+export function positiveNumber(text: string): number {
+  const value = text.trim() === "" ? Number.NaN : Number(text);
+  if (!(Number.isFinite(value) && value > 0)) throw new InvalidArgumentError(`expected a number above 0, got "${text}"`);
+  return value;
 }
 
 /** "1,2" -> [1, 2] */
@@ -35,7 +45,7 @@ export const machineOptions = (command: Command): Command =>
 
 const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
-/** A value as written on the command line or in a JSON file: numbers, booleans and null are seen as such, commas make a list. */
+/** A value as written on the command line: numbers, booleans and null are seen as such, commas make a list. */
 function parseValue(text: string): unknown {
   if (text.includes(",")) return text.split(",").map(parseValue);
   if (text === "none" || text === "null") return null;
@@ -47,11 +57,9 @@ function parseValue(text: string): unknown {
 export function configOptions(command: Command): Command {
   command
     .addOption(new Option("--preset <name>", "starting point of the config").choices(presetNames).default("standard"))
-    .option("--config <file>", "JSON file with config keys; options on the command line win over it");
-  for (const [key, schema] of Object.entries(trainConfigSchema.shape)) {
-    const choices = "options" in schema ? (schema.options as readonly string[]).join(" | ") : "";
-    const description = [schema.description, choices].filter((text) => text !== undefined && text !== "").join(": ");
-    command.addOption(new Option(`--${kebab(key)} <value>`, description).argParser(parseValue));
+    .option("--config <file>", "YAML or JSON file with config keys; options on the command line win over it");
+  for (const key of Object.keys(trainConfigSchema.shape) as (keyof TrainConfig)[]) {
+    command.addOption(new Option(`--${kebab(key)} <value>`, explain(key)).argParser(parseValue));
   }
   return command;
 }
@@ -61,14 +69,4 @@ export function givenConfig(options: Readonly<Record<string, unknown>>): Record<
   const fromFile = typeof options["config"] === "string" ? readConfigFile(options["config"]) : {};
   const given = Object.keys(trainConfigSchema.shape).filter((key) => options[key] !== undefined);
   return { ...fromFile, ...Object.fromEntries(given.map((key) => [key, options[key]])) };
-}
-
-function readConfigFile(path: string): Record<string, unknown> {
-  try {
-    const parsed: unknown = JSON.parse(readFileSync(path, "utf8"));
-    if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) return { ...parsed };
-  } catch (error) {
-    throw new UserError(`--config ${path}: ${messageOf(error)}`, { cause: error });
-  }
-  throw new UserError(`--config ${path}: expected a JSON object of config keys`);
 }

@@ -1,3 +1,4 @@
+import { bestValidated, type EpochRecord, isExhausted, type ValidationScore } from "../train/records.ts";
 import type { TrainProgress } from "../train/train.ts";
 
 /** One JSON document on stdout, for programs; everything else goes to stderr. */
@@ -56,9 +57,37 @@ const shortNames: Readonly<Record<string, string>> = {
   crossEntropy: "CE",
 };
 
+/** `(MI 0.37  NLL 8.17  margin 3.65)` */
+export const partsOf = ({ parts }: Pick<TrainProgress, "parts">): string =>
+  `(${Object.entries(parts)
+    .map(([name, value]) => `${shortNames[name] ?? name} ${value.toFixed(2)}`)
+    .join("  ")})`;
+
 /** `epoch 0.43/2  loss 12.19 (MI 0.37  NLL 8.17  margin 3.65)  train 97.7%  366 images/s  4 min 2 s left` */
 export function describeProgress(p: TrainProgress): string {
-  const parts = Object.entries(p.parts).map(([name, value]) => `${shortNames[name] ?? name} ${value.toFixed(2)}`);
   const accuracy = `batch accuracy ${(100 * p.trainAccuracy).toFixed(1)}%`;
-  return `epoch ${p.epoch.toFixed(2)}/${p.epochs}  loss ${p.loss.toFixed(2)} (${parts.join("  ")})  ${accuracy}  ${p.imagesPerSecond.toFixed(0)} images/s  ${duration(p.secondsLeft)} left`;
+  return `epoch ${p.epoch.toFixed(2)}/${p.epochs}  loss ${p.loss.toFixed(2)} ${partsOf(p)}  ${accuracy}  ${p.imagesPerSecond.toFixed(0)} images/s  ${duration(p.secondsLeft)} left`;
+}
+
+export const percent = (fraction: number): string => `${(100 * fraction).toFixed(2)}%`;
+
+/** `validation 98.10%, log-likelihood -70.1, 1.20% rejected` */
+function describeValidation({ accuracy, logLikelihood, rejectionRate }: ValidationScore): string {
+  const rejected = rejectionRate === null ? "" : `, ${percent(rejectionRate)} rejected`;
+  return `validation ${percent(accuracy)}, log-likelihood ${logLikelihood.toFixed(1)}${rejected}`;
+}
+
+/** `epoch 3 done: loss 12.19 (MI 0.37  NLL 8.17  margin 3.65)  training accuracy 97.70%  41 s`, and the validation where there is one */
+export function describeEpoch(record: EpochRecord): string {
+  const { epoch, loss, trainAccuracy, validation, seconds } = record;
+  const held = validation ? `  ${describeValidation(validation)}` : "";
+  const done = Number.isInteger(epoch) ? String(epoch) : epoch.toFixed(2);
+  return `epoch ${done} done: loss ${loss.toFixed(2)} ${partsOf(record)}  training accuracy ${percent(trainAccuracy)}${held}  ${duration(seconds)}`;
+}
+
+/** Says so where patience ended a training, undefined where it did not. */
+export function describeEarlyEnd(epochs: readonly EpochRecord[], patience: number | null): string | undefined {
+  const best = bestValidated(epochs);
+  if (!best || !isExhausted(epochs, patience)) return undefined;
+  return `ended early, after ${epochs.length} epochs: none of the last ${patience} had a better validation score than epoch ${best.epoch}`;
 }

@@ -1,13 +1,30 @@
 import { createHash } from "node:crypto";
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { messageOf, UserError } from "./errors.ts";
+
+export interface WriteOptions {
+  /** Where the content that is replaced stays: at every moment one of the two files is whole. */
+  readonly keepOldAt?: string;
+}
 
 /**
  * Writes a file so that a reader sees the old content or the new one, never a part: a temporary file beside it, fsync, rename.
  * Errors: UserError with the path and the system's reason (no space, no permission); the temporary file is removed.
  */
-export function writeFileAtomic(path: string, content: string | Uint8Array): void {
+export function writeFileAtomic(path: string, content: string | Uint8Array, { keepOldAt }: WriteOptions = {}): void {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.part`);
   try {
     mkdirSync(dirname(path), { recursive: true });
@@ -19,6 +36,7 @@ export function writeFileAtomic(path: string, content: string | Uint8Array): voi
     } finally {
       closeSync(file);
     }
+    if (keepOldAt !== undefined && existsSync(path)) copyAtomic(path, keepOldAt);
     renameSync(temporary, path);
   } catch (error) {
     try {
@@ -36,5 +54,16 @@ export function fileDigest(path: string): string {
     return createHash("sha256").update(readFileSync(path)).digest("hex");
   } catch (error) {
     throw new UserError(`cannot read ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** A copy on write where the file system has it. */
+function copyAtomic(from: string, to: string): void {
+  const temporary = join(dirname(to), `.${basename(to)}.${process.pid}.part`);
+  try {
+    copyFileSync(from, temporary, constants.COPYFILE_FICLONE);
+    renameSync(temporary, to);
+  } finally {
+    rmSync(temporary, { force: true });
   }
 }

@@ -1,3 +1,4 @@
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { z } from "zod";
 import { assertInternal, messageOf, UserError } from "./errors.ts";
 
@@ -25,6 +26,8 @@ const ARRAYS = { F64: Float64Array, I64: BigInt64Array, F32: Float32Array, I32: 
 
 const LENGTH_BYTES = 8;
 const METADATA = "__metadata__";
+/** As in the format's own reader. */
+const LARGEST_HEADER = 100_000_000;
 
 const count = z.int().nonnegative();
 const Entry = z.strictObject({
@@ -71,23 +74,14 @@ export function encodeSafetensors(tensors: ReadonlyMap<string, Safetensor>, meta
 
 /** `source` is the file's name, for the error: UserError where the bytes are not exactly one safetensors file of the types above. */
 export function decodeSafetensors(bytes: Uint8Array, source: string): SafetensorsFile {
-  const damaged = (reason: string, cause?: unknown) => new UserError(`${source}: not a whole safetensors file: ${reason}`, { cause });
-
+  const damaged = damagedFile(source);
   if (bytes.length < LENGTH_BYTES) throw damaged(`it has ${bytes.length} bytes, less than the ${LENGTH_BYTES} of the header's length`);
   const headerBytes = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
   const dataStart = LENGTH_BYTES + headerBytes;
   if (dataStart > bytes.length) throw damaged(`its header should end at byte ${dataStart}, the file at ${bytes.length}`);
   const data = bytes.subarray(dataStart);
 
-  let header: unknown;
-  try {
-    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(LENGTH_BYTES, dataStart)));
-  } catch (error) {
-    throw damaged(`its header is not JSON (${messageOf(error)})`, error);
-  }
-  if (typeof header !== "object" || header === null || Array.isArray(header)) throw damaged("its header is not a JSON object");
-
-  const { [METADATA]: metadata = {}, ...rest } = header as Record<string, unknown>;
+  const { [METADATA]: metadata = {}, ...rest } = parseHeader(bytes.subarray(LENGTH_BYTES, dataStart), damaged);
   if (!isStringRecord(metadata)) throw damaged(`its ${METADATA} is not an object of strings`);
   const entries = Object.entries(rest).map(([name, value]) => {
     const entry = Entry.safeParse(value);
@@ -111,6 +105,53 @@ export function decodeSafetensors(bytes: Uint8Array, source: string): Safetensor
   }
   if (position !== data.length) throw damaged(`its tensors end at byte ${position} of the data, which has ${data.length}`);
   return { tensors, metadata };
+}
+
+type Damaged = (reason: string, cause?: unknown) => UserError;
+const damagedFile =
+  (source: string): Damaged =>
+  (reason, cause) =>
+    new UserError(`${source}: not a whole safetensors file: ${reason}`, { cause });
+
+function parseHeader(bytes: Uint8Array, damaged: Damaged): Record<string, unknown> {
+  let header: unknown;
+  try {
+    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw damaged(`its header is not JSON (${messageOf(error)})`, error);
+  }
+  if (typeof header !== "object" || header === null || Array.isArray(header)) throw damaged("its header is not a JSON object");
+  return header as Record<string, unknown>;
+}
+
+/**
+ * The metadata of the file at `path`, without reading its tensors (nor looking whether they are whole).
+ * Errors: UserError when the file cannot be read or has no such header.
+ */
+export function readSafetensorsMetadata(path: string): Readonly<Record<string, string>> {
+  const damaged = damagedFile(path);
+  let file: number;
+  try {
+    file = openSync(path, "r");
+  } catch (error) {
+    throw new UserError(`cannot read ${path}: ${messageOf(error)}`, { cause: error });
+  }
+  try {
+    const length = Buffer.alloc(LENGTH_BYTES);
+    const headerBytes = readSync(file, length) === LENGTH_BYTES ? Number(length.readBigUInt64LE()) : 0;
+    const { size } = fstatSync(file);
+    if (LENGTH_BYTES + headerBytes > size) {
+      throw damaged(`its header should end at byte ${LENGTH_BYTES + headerBytes}, the file at ${size}`);
+    }
+    if (headerBytes > LARGEST_HEADER) throw damaged(`its header has ${headerBytes} bytes, expected at most ${LARGEST_HEADER}`);
+    const header = Buffer.alloc(headerBytes);
+    readSync(file, header);
+    const { [METADATA]: metadata = {} } = parseHeader(header, damaged);
+    if (!isStringRecord(metadata)) throw damaged(`its ${METADATA} is not an object of strings`);
+    return metadata;
+  } finally {
+    closeSync(file);
+  }
 }
 
 const isStringRecord = (value: unknown): value is Record<string, string> =>

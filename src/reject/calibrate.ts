@@ -1,3 +1,5 @@
+import { calibrationsOf, sourceOf, withCalibration } from "../classify/calibrations.ts";
+import type { CalibrationSource } from "../classify/card.ts";
 import { type Classification, Classifier } from "../classify/classifier.ts";
 import { type ModelFile, withCard } from "../classify/model-file.ts";
 import { UserError } from "../core/errors.ts";
@@ -9,6 +11,8 @@ export interface CalibrateOptions {
   readonly percentile: number;
   /** All that the file is to carry thresholds for. */
   readonly percentiles: readonly number[];
+  /** What `data` is to the model; where it is not said, "training" if it is the data of the training thresholds, else "given". */
+  readonly source?: CalibrationSource;
   readonly threads?: number;
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -20,7 +24,8 @@ export interface CalibratedModel {
 }
 
 /**
- * Takes a model's thresholds anew from `data` (the training set, in the paper) and puts those at `percentile` in force; weights stay.
+ * Takes a model's thresholds anew from `data` (the training set, in the paper) and puts those at `percentile` in force; weights
+ * stay, and so do thresholds of another source.
  * Errors: UserError when classes or channels differ from the model's, or a class has no correctly classified sample.
  */
 export async function calibrateModel(file: ModelFile, data: ImageSet, options: CalibrateOptions): Promise<CalibratedModel> {
@@ -48,10 +53,13 @@ export async function calibrateModel(file: ModelFile, data: ImageSet, options: C
     percentiles: wanted,
   });
   const { name, split, fingerprint } = data;
-  const calibration = { data: name, split, fingerprint, correctOnly: true as const, counts, percentile, thresholds };
-  const trainAccuracy = counts.reduce((a, b) => a + b, 0) / data.count;
+  const isTrainingData = calibrationsOf(card).some((one) => sourceOf(one) === "training" && one.fingerprint === fingerprint);
+  const source = options.source ?? (isTrainingData ? "training" : "given");
+  const calibration = { source, data: name, split, fingerprint, correctOnly: true as const, counts, percentile, thresholds };
+  const accuracy = counts.reduce((a, b) => a + b, 0) / data.count;
+  const measured = { ...card.measured, [source === "validation" ? "validationAccuracy" : "calibrationAccuracy"]: accuracy };
   return {
-    file: withCard(file, { ...card, calibration, measured: { ...card.measured, calibrationAccuracy: trainAccuracy } }),
+    file: withCard(file, { ...withCalibration(card, calibration), measured }),
     classification,
   };
 }

@@ -1,24 +1,16 @@
+import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { messageOf, UserError } from "../core/errors.ts";
 import { writeFileAtomic } from "../core/files.ts";
-import { decodeSafetensors, encodeSafetensors } from "../core/safetensors.ts";
+import { decodeSafetensors, encodeSafetensors, readSafetensorsMetadata, type Safetensor } from "../core/safetensors.ts";
 import type { LoadChoices } from "../data/image-set.ts";
 import type { StateTensor } from "../runtime/feedback.ts";
-import { type TrainConfig, trainConfigSchema } from "./config.ts";
+import { savedConfigSchema, type TrainConfig } from "./config.ts";
+import { epochRecord, historyRecord, noSums, runningSums } from "./records.ts";
 
-/** One line of `metrics.jsonl`: averages over the steps since the line before. */
-export const historyRecord = z.strictObject({
-  step: z.int(),
-  epoch: z.number(),
-  loss: z.number(),
-  parts: z.record(z.string(), z.number()),
-  trainAccuracy: z.number(),
-  learningRate: z.number(),
-  imagesPerSecond: z.number(),
-});
-export type HistoryRecord = z.infer<typeof historyRecord>;
+export type { HistoryRecord } from "./records.ts";
 
 /** How a user's own images were loaded: what finding the same ones again takes. */
 const loading = z.strictObject({
@@ -29,13 +21,16 @@ const loading = z.strictObject({
 }) satisfies z.ZodType<LoadChoices>;
 
 const position = z.strictObject({
-  config: trainConfigSchema,
+  config: savedConfigSchema,
   data: z.strictObject({ name: z.string(), split: z.string(), fingerprint: z.string(), loading: loading.optional() }),
   /** Steps done. */
   step: z.int(),
   history: z.array(historyRecord),
-  /** Sums of the metrics since the last history record, and over how many steps. */
-  pending: z.strictObject({ steps: z.int(), sums: z.record(z.string(), z.number()) }),
+  epochs: z.array(epochRecord).default([]),
+  /** Since the last history record. */
+  pending: runningSums,
+  /** Since the last epoch record. */
+  pendingEpoch: runningSums.default(noSums),
   elapsedSeconds: z.number(),
 });
 
@@ -44,22 +39,51 @@ export type TrainingPosition = z.infer<typeof position>;
 
 export interface Checkpoint {
   readonly position: TrainingPosition;
-  readonly state: Map<string, StateTensor>;
+  readonly state: ReadonlyMap<string, StateTensor>;
+  /** The exported weights of the best epoch so far, where the config keeps such. */
+  readonly kept: ReadonlyMap<string, StateTensor>;
 }
+
+export interface LoadedCheckpoint extends Checkpoint {
+  /** What is wrong with the newest file, where the one before it had to serve. */
+  readonly damage?: string;
+}
+
+const keptPrefix = "kept.";
 
 export const checkpointPath = (folder: string): string => join(folder, "checkpoint.safetensors");
+export const previousCheckpointPath = (folder: string): string => join(folder, "checkpoint.previous.safetensors");
+export const hasCheckpoint = (folder: string): boolean => existsSync(checkpointPath(folder)) || existsSync(previousCheckpointPath(folder));
 
-/** One safetensors file: weights, statistics and optimizer state by name, and the position as metadata `sdim`. Replaced atomically. */
-export function saveCheckpoint(folder: string, { position, state }: Checkpoint): void {
-  const tensors = new Map([...state].map(([name, { shape, data }]) => [name, { dtype: "F32" as const, shape: [...shape], data }]));
-  writeFileAtomic(checkpointPath(folder), encodeSafetensors(tensors, { sdim: JSON.stringify(position) }));
-  writeFileAtomic(join(folder, "metrics.jsonl"), position.history.map((record) => `${JSON.stringify(record)}\n`).join(""));
+/**
+ * One safetensors file: weights, statistics and optimizer state by name, kept weights as `kept.<name>`; the position as metadata `sdim`, and
+ * `sha256` over all of it. Replaced atomically; the checkpoint before it stays beside it.
+ */
+export function saveCheckpoint(folder: string, { position, state, kept }: Checkpoint): void {
+  const entries = [...state, ...[...kept].map(([name, tensor]) => [`${keptPrefix}${name}`, tensor] as const)];
+  const tensors = new Map(entries.map(([name, { shape, data }]) => [name, { dtype: "F32" as const, shape: [...shape], data }]));
+  const text = JSON.stringify(position);
+  const content = encodeSafetensors(tensors, { sdim: text, sha256: digestOf(tensors, text) });
+  writeFileAtomic(checkpointPath(folder), content, { keepOldAt: previousCheckpointPath(folder) });
 }
 
-/** Errors: UserError when there is no checkpoint, or it is damaged. */
-export function loadCheckpoint(folder: string): Checkpoint {
-  const path = checkpointPath(folder);
-  if (!existsSync(path)) throw new UserError(`--resume: there is no checkpoint in ${folder}`);
+/** Reads the newest checkpoint or, where that is damaged or missing, the one before it. Errors: UserError when neither can be used. */
+export function loadCheckpoint(folder: string): LoadedCheckpoint {
+  const [newest, previous] = [checkpointPath(folder), previousCheckpointPath(folder)];
+  if (!hasCheckpoint(folder)) throw new UserError(`--resume: there is no checkpoint in ${folder}`);
+  try {
+    return read(newest);
+  } catch (error) {
+    if (!(error instanceof UserError) || !existsSync(previous)) throw error;
+    try {
+      return { ...read(previous), damage: error.message };
+    } catch (older) {
+      throw new UserError(`${error.message}\nand the checkpoint before it: ${messageOf(older)}`, { cause: error });
+    }
+  }
+}
+
+function read(path: string): Checkpoint {
   let bytes: Uint8Array;
   try {
     bytes = readFileSync(path);
@@ -67,16 +91,49 @@ export function loadCheckpoint(folder: string): Checkpoint {
     throw new UserError(`cannot read ${path}: ${messageOf(error)}`, { cause: error });
   }
   const { tensors, metadata } = decodeSafetensors(bytes, path);
-  const parsed = position.safeParse(JSON.parse(readMetadata(metadata, path)));
-  if (!parsed.success) throw new UserError(`${path}: not a training checkpoint of ours:\n${z.prettifyError(parsed.error)}`);
-  const state = new Map([...tensors].map(([name, { shape, data }]) => [name, { shape, data: data as Float32Array }]));
-  return { position: parsed.data, state };
+  const { sdim: text, sha256 } = metadata;
+  const where = parsePosition(text, path);
+  // Checkpoints of 0.1.0 have no digest.
+  if (sha256 !== undefined && digestOf(tensors, text!) !== sha256) {
+    throw new UserError(`${path}: damaged: its content does not have the SHA-256 that was written with it`);
+  }
+  const [state, kept] = [new Map<string, StateTensor>(), new Map<string, StateTensor>()];
+  for (const [name, { dtype, shape, data }] of tensors) {
+    if (dtype !== "F32") throw new UserError(`${path}: tensor "${name}": expected F32, got ${dtype}`);
+    if (name.startsWith(keptPrefix)) kept.set(name.slice(keptPrefix.length), { shape, data });
+    else state.set(name, { shape, data });
+  }
+  return { position: where, state, kept };
 }
 
-function readMetadata(metadata: Readonly<Record<string, string>>, path: string): string {
-  const text = metadata["sdim"];
+/** The position alone, without the tensors (nor looking whether they are whole). Errors: UserError as for loadCheckpoint. */
+export function readPosition(folder: string): TrainingPosition {
+  const path = existsSync(checkpointPath(folder)) ? checkpointPath(folder) : previousCheckpointPath(folder);
+  return parsePosition(readSafetensorsMetadata(path)["sdim"], path);
+}
+
+function parsePosition(text: string | undefined, path: string): TrainingPosition {
   if (text === undefined) throw new UserError(`${path}: not a training checkpoint of ours: it has no metadata "sdim"`);
-  return text;
+  const parsed = position.safeParse(parseJson(text, path));
+  if (!parsed.success) throw new UserError(`${path}: not a training checkpoint of ours:\n${z.prettifyError(parsed.error)}`);
+  return parsed.data;
+}
+
+function parseJson(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`${path}: its metadata "sdim" is not JSON: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function digestOf(tensors: ReadonlyMap<string, Safetensor>, text: string): string {
+  const hash = createHash("sha256").update(text);
+  for (const name of [...tensors.keys()].sort()) {
+    const { data } = tensors.get(name)!;
+    hash.update(`\n${name}\n`).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  return hash.digest("hex");
 }
 
 export const sameConfig = (a: TrainConfig, b: TrainConfig): boolean => JSON.stringify(a) === JSON.stringify(b);

@@ -5,33 +5,49 @@ import { miBounds } from "../losses/bounds.ts";
 import type { LossConfig } from "../losses/losses.ts";
 import { localFeatureStages, type ModelConfig } from "../nn/classifier.ts";
 
+export const keeps = ["last", "lowest-training-loss", "best-validation"] as const;
+
 /** Everything a training depends on besides its data. Unknown keys are errors. */
-export const trainConfigSchema = z.strictObject({
-  head: z.enum(["sdim", "softmax"]),
-  depth: z.int().min(10).describe("encoder layers, 8n + 2"),
-  widths: z.tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)]).describe("filters of the four stages"),
-  imageSize: z.int().min(8).multipleOf(8).describe("height and width the encoder sees"),
-  dimension: z.int().min(1).describe("d: numbers in a representation"),
-  critic: z.enum(["concat", "dot"]),
-  localFeatures: z.enum(localFeatureStages),
-  negatives: z.enum(["shuffled", "all-pairs"]),
-  miBound: z.enum(miBounds).describe("lower bound of the mutual information"),
-  alpha: z.number().min(0).describe("weight of the mutual-information loss"),
-  beta: z.number().min(0).describe("weight of the negative log-likelihood"),
-  gamma: z.number().min(0).describe("weight of the margin loss"),
-  margin: z.number().min(0).describe("K: wanted margin between the true class and each other"),
-  perDimension: z.boolean().describe("whether the likelihood losses use ll / d"),
-  logSigmaFloor: z.number().nullable().describe("lower bound of log sigma; null: none"),
-  prior: z.enum(["uniform", "training-frequency"]),
-  cropPadding: z.int().min(0).describe("zeros around a training image, of which a random window is cut"),
-  flip: z.boolean().describe("whether training images are mirrored at random"),
-  epochs: z.number().positive(),
-  batchSize: z.int().min(2),
-  learningRate: z.number().positive(),
-  schedule: z.enum(["constant", "one-cycle"]),
-  percentile: z.number().min(0).lt(100).describe("percentile of the thresholds put in force"),
-  seed: z.int().min(0).max(0xffffffff),
-});
+export const trainConfigSchema = z
+  .strictObject({
+    head: z.enum(["sdim", "softmax"]).describe("what classifies: class Gaussians or a linear layer"),
+    depth: z.int().min(10).describe("encoder layers, 8n + 2"),
+    widths: z.tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)]).describe("filters of the four stages"),
+    imageSize: z.int().min(8).multipleOf(8).describe("height and width the encoder sees"),
+    dimension: z.int().min(1).describe("d: numbers in a representation"),
+    critic: z.enum(["concat", "dot"]).describe("how local features and representation are compared"),
+    localFeatures: z.enum(localFeatureStages).describe("stage of the encoder whose output is local features"),
+    negatives: z.enum(["shuffled", "all-pairs"]).describe("pairs the mutual-information loss tells from true ones"),
+    miBound: z.enum(miBounds).describe("lower bound of the mutual information"),
+    alpha: z.number().min(0).describe("weight of the mutual-information loss"),
+    beta: z.number().min(0).describe("weight of the negative log-likelihood"),
+    gamma: z.number().min(0).describe("weight of the margin loss"),
+    margin: z.number().min(0).describe("K: wanted margin between the true class and each other"),
+    perDimension: z.boolean().describe("whether the likelihood losses use ll / d"),
+    logSigmaFloor: z.number().nullable().describe("lower bound of log sigma; null: none"),
+    prior: z.enum(["uniform", "training-frequency"]).describe("of the classes, in the decision"),
+    cropPadding: z.int().min(0).describe("zeros around a training image, of which a random window is cut"),
+    flip: z.boolean().describe("whether training images are mirrored at random"),
+    epochs: z.number().positive().describe("times every training image is seen; fractions are fine"),
+    batchSize: z.int().min(2).describe("images of a step"),
+    learningRate: z.number().positive().describe("of Adam; with one-cycle, its peak"),
+    schedule: z.enum(["constant", "one-cycle"]).describe("of the learning rate"),
+    validation: z.number().min(0).lt(1).describe("share of every class held out of the training set and scored each epoch; 0: none"),
+    patience: z.int().min(1).nullable().describe("epochs without a better validation score after which training ends; null: never"),
+    keep: z.enum(keeps).describe("which weights become the model: of the last step or of the best epoch"),
+    ema: z.number().gt(0).lt(1).nullable().describe("decay of the moving average of weights that is validated and exported; null: none"),
+    percentile: z.number().min(0).lt(100).describe("percentile of the thresholds put in force"),
+    thresholdsFrom: z.enum(["training", "validation"]).describe("images the thresholds put in force are taken from"),
+    seed: z.int().min(0).max(0xffffffff).describe("of weights, order, augmentation and split"),
+  })
+  .check(({ value, issues }) => {
+    if (value.validation > 0) return;
+    const needs = (key: string) =>
+      issues.push({ code: "custom", input: value, path: [key], message: `needs held-out images: set validation, for example to 0.1` });
+    if (value.patience !== null) needs("patience");
+    if (value.keep === "best-validation") needs("keep");
+    if (value.thresholdsFrom === "validation") needs("thresholdsFrom");
+  });
 
 export type TrainConfig = z.infer<typeof trainConfigSchema>;
 
@@ -59,7 +75,12 @@ export const defaults: TrainConfig = {
   batchSize: 128,
   learningRate: 0.003,
   schedule: "one-cycle",
+  validation: 0,
+  patience: null,
+  keep: "last",
+  ema: null,
   percentile: 1,
+  thresholdsFrom: "training",
   seed: 1,
 };
 
@@ -68,8 +89,8 @@ export const presets = {
   /** Two epochs: a first classifier in minutes. */
   quick: { epochs: 2 },
   standard: {},
-  /** Appendix B.2: Adam at 0.001 throughout, 500 epochs. */
-  paper: { epochs: 500, learningRate: 0.001, schedule: "constant" },
+  /** Appendix B.2: Adam at 0.001 throughout, 500 epochs, the weights of the lowest training loss. */
+  paper: { epochs: 500, learningRate: 0.001, schedule: "constant", keep: "lowest-training-loss" },
 } satisfies Record<string, Partial<TrainConfig>>;
 
 export type PresetName = keyof typeof presets;
@@ -84,6 +105,24 @@ export function resolveConfig(overrides: Readonly<Record<string, unknown>>, pres
   if (!parsed.success) throw new UserError(`config:\n${z.prettifyError(parsed.error)}`);
   return parsed.data;
 }
+
+/** The keys that came later, as trainings worked before there were any: what an older checkpoint means. */
+const before: Partial<TrainConfig> = {
+  miBound: "jensen-shannon",
+  cropPadding: 0,
+  flip: false,
+  validation: 0,
+  patience: null,
+  keep: "last",
+  ema: null,
+  thresholdsFrom: "training",
+};
+
+/** The config as a checkpoint or a run's folder has it. */
+export const savedConfigSchema = z.preprocess(
+  (saved) => (typeof saved === "object" && saved !== null ? { ...before, ...saved } : saved),
+  trainConfigSchema,
+);
 
 export function modelConfigOf(config: TrainConfig, classes: number, channels: 1 | 3): ModelConfig {
   const { head, depth, widths, imageSize, dimension, critic, localFeatures, logSigmaFloor } = config;

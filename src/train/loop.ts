@@ -1,16 +1,30 @@
-import { Interrupted, UserError } from "../core/errors.ts";
-import { gatherAugmented } from "../data/augment.ts";
-import type { BatchOrder } from "../data/batches.ts";
-import { gatherLabels, type ImageSet } from "../data/image-set.ts";
+import { Interrupted } from "../core/errors.ts";
+import type { Batch, BatchSource } from "../data/batch-source.ts";
+import type { ImageSet } from "../data/image-set.ts";
 import { learningRateAt } from "../optim/schedule.ts";
 import type { FeedbackSession, StateTensor } from "../runtime/feedback.ts";
 import { type Tensor, tensor } from "../runtime/session.ts";
-import { type Checkpoint, type HistoryRecord, saveCheckpoint, type TrainingPosition } from "./checkpoint.ts";
+import { type Checkpoint, saveCheckpoint } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
+import { requireFiniteMetrics, requireFiniteState } from "./finite.ts";
+import {
+  bestValidated,
+  type EpochRecord,
+  type HistoryRecord,
+  isExhausted,
+  lowestLoss,
+  means,
+  named,
+  noSums,
+  type ValidationScore,
+  withStep,
+} from "./records.ts";
+import { Speed } from "./speed.ts";
 
 export interface TrainProgress {
   readonly step: number;
   readonly steps: number;
+  readonly stepsPerEpoch: number;
   readonly epoch: number;
   readonly epochs: number;
   readonly loss: number;
@@ -23,139 +37,140 @@ export interface TrainProgress {
 
 export interface LoopOptions {
   readonly config: TrainConfig;
-  readonly data: ImageSet;
-  /** Folder for checkpoint.safetensors and metrics.jsonl. */
+  /** Folder for the checkpoints and metrics.jsonl. */
   readonly out: string;
   /** Aborting it saves a checkpoint and throws Interrupted. */
   readonly signal?: AbortSignal;
-  /** Default 200. */
+  /** Steps between two checkpoints; none unless given. */
   readonly checkpointEverySteps?: number;
+  /** Minutes between two checkpoints, default 5. */
+  readonly checkpointEveryMinutes?: number;
   readonly onProgress?: (progress: TrainProgress) => void;
+  /** After every epoch. */
+  readonly onEpoch?: (record: EpochRecord) => void;
+}
+
+/** What a loop runs on. */
+export interface LoopParts {
+  readonly session: FeedbackSession;
+  readonly batches: BatchSource;
+  /** For the shape of the images. */
+  readonly images: ImageSet;
+  readonly stepsPerEpoch: number;
+  /** The weights of a state that would be exported. */
+  readonly exported: (state: ReadonlyMap<string, StateTensor>) => Map<string, StateTensor>;
+  /** Scores them on the held-out images; null where there are none. */
+  readonly validate: ((weights: ReadonlyMap<string, StateTensor>, step: number) => Promise<ValidationScore>) | null;
+  readonly record: (record: { readonly kind: "steps" } & HistoryRecord) => void;
+  readonly recordEpoch: (record: { readonly kind: "epoch" } & EpochRecord) => void;
 }
 
 /** Steps between two history records. */
 const recordEvery = 20;
 
+/** At least one, and `epochs` of them otherwise, to the nearest step. */
+export const stepsOf = ({ epochs }: TrainConfig, stepsPerEpoch: number): number => Math.max(1, Math.round(epochs * stepsPerEpoch));
+
 /**
- * Runs from `position` to the last step, saving a checkpoint now and then and at the end.
+ * Runs from `start` to the last step or until patience is exhausted, saving a checkpoint now and then and at the end.
  * Errors: UserError when the loss or a weight is not finite (the last good checkpoint stays); Interrupted after `signal` aborts.
  */
-export async function runSteps(
-  session: FeedbackSession,
-  order: BatchOrder,
-  position: TrainingPosition,
-  options: LoopOptions,
-): Promise<Checkpoint> {
-  const { config, data, out, signal, onProgress, checkpointEverySteps = 200 } = options;
-  const steps = Math.max(1, Math.round(config.epochs * order.stepsPerEpoch));
-  const feeds = new BatchFeeds(data, config);
+export async function runSteps(parts: LoopParts, start: Checkpoint, options: LoopOptions): Promise<Checkpoint> {
+  const { session, batches, stepsPerEpoch } = parts;
+  const { config, out, signal, onProgress, onEpoch, checkpointEverySteps = Number.POSITIVE_INFINITY, checkpointEveryMinutes = 5 } = options;
+  const steps = stepsOf(config, stepsPerEpoch);
   const startedAt = performance.now();
-  const history = [...position.history];
-  let pending = { steps: position.pending.steps, sums: { ...position.pending.sums } };
+  const elapsedSeconds = () => start.position.elapsedSeconds + (performance.now() - startedAt) / 1000;
+  const [history, epochs] = [[...start.position.history], [...start.position.epochs]];
+  let { pending, pendingEpoch } = start.position;
+  let { kept } = start;
+  let savedAt = startedAt;
+  const goodState = async (step: number) => {
+    const state = await session.state();
+    requireFiniteState(state, step, out);
+    return state;
+  };
   const save = async (step: number): Promise<Checkpoint> => {
-    const elapsedSeconds = position.elapsedSeconds + (performance.now() - startedAt) / 1000;
-    const checkpoint = { position: { ...position, step, history, pending, elapsedSeconds }, state: await session.state() };
-    requireFiniteState(checkpoint.state, step, out);
+    const position = { ...start.position, step, history, epochs, pending, pendingEpoch, elapsedSeconds: elapsedSeconds() };
+    const checkpoint = { position, state: await goodState(step), kept };
     saveCheckpoint(out, checkpoint);
+    savedAt = performance.now();
     return checkpoint;
   };
-  const speed = new Speed(config.batchSize);
-  for (let step = position.step; step < steps; step++) {
+  const endEpoch = async (step: number): Promise<void> => {
+    const needsState = parts.validate !== null || config.keep !== "last";
+    const weights = needsState ? parts.exported(await goodState(step)) : undefined;
+    const validation = parts.validate && weights ? await parts.validate(weights, step) : null;
+    if (validation) requireFiniteMetrics({ "validation log-likelihood": validation.logLikelihood }, step - 1, out);
+    const now = elapsedSeconds();
+    const record: EpochRecord = {
+      epoch: step / stepsPerEpoch,
+      step,
+      ...means(pendingEpoch),
+      seconds: now - (epochs.at(-1)?.elapsedSeconds ?? 0),
+      elapsedSeconds: now,
+      validation,
+    };
+    epochs.push(record);
+    pendingEpoch = noSums();
+    if (weights && isToKeep(record, epochs, config)) kept = weights;
+    parts.recordEpoch({ kind: "epoch", ...record });
+    onEpoch?.(record);
+  };
+  const feeds = new StepFeeds(parts.images, config.batchSize);
+  const speed = new Speed(config.batchSize, recordEvery);
+  let step = start.position.step;
+  while (step < steps && !isExhausted(epochs, config.patience)) {
     if (signal?.aborted) {
       await save(step);
       throw new Interrupted(`stopped after ${step} of ${steps} steps; go on with: sdim train --out ${out} --resume`);
     }
     const learningRate = learningRateAt(config.schedule, config.learningRate, step, steps);
-    const metrics = await session.step(feeds.of(order.batch(step), step, learningRate));
+    const metrics = await session.step(feeds.of(await batches.take(step), learningRate));
     requireFiniteMetrics(metrics, step, out);
+    step++;
     speed.tick();
-    for (const [name, value] of Object.entries(metrics)) pending.sums[name] = (pending.sums[name] ?? 0) + value;
-    pending.steps++;
-    const now = { step: step + 1, epoch: (step + 1) / order.stepsPerEpoch, learningRate, imagesPerSecond: speed.imagesPerSecond };
-    if (pending.steps === recordEvery || step + 1 === steps) {
-      const means = Object.entries(pending.sums).map(([name, sum]) => [name, sum / pending.steps] as const);
-      history.push({ ...now, ...named(Object.fromEntries(means)) });
-      pending = { steps: 0, sums: {} };
+    [pending, pendingEpoch] = [withStep(pending, metrics), withStep(pendingEpoch, metrics)];
+    const now = { step, epoch: step / stepsPerEpoch, learningRate, imagesPerSecond: speed.imagesPerSecond };
+    const isLast = step === steps;
+    if (pending.steps === recordEvery || isLast) {
+      const record: HistoryRecord = { ...now, ...means(pending) };
+      history.push(record);
+      parts.record({ kind: "steps", ...record });
+      pending = noSums();
     }
-    const secondsLeft = ((steps - step - 1) * config.batchSize) / speed.imagesPerSecond;
-    onProgress?.({ ...now, ...named(metrics), steps, epochs: config.epochs, secondsLeft });
-    if ((step + 1) % checkpointEverySteps === 0 && step + 1 < steps) await save(step + 1);
+    const secondsLeft = ((steps - step) * config.batchSize) / speed.imagesPerSecond;
+    onProgress?.({ ...now, ...named(metrics), steps, stepsPerEpoch, epochs: config.epochs, secondsLeft });
+    const pauseStartedAt = performance.now();
+    if (step % stepsPerEpoch === 0 || isLast) await endEpoch(step);
+    const isDue = step % checkpointEverySteps === 0 || performance.now() - savedAt >= 60_000 * checkpointEveryMinutes;
+    if (isDue && !isLast) await save(step);
+    speed.skip(performance.now() - pauseStartedAt);
     // Lets signals and timers be served: a step keeps the thread busy.
     await new Promise((resolve) => setImmediate(resolve));
   }
-  return save(steps);
+  return save(step);
 }
 
-/** The step's metrics with the parts of the loss apart from the loss itself. */
-function named({
-  loss,
-  trainAccuracy,
-  ...parts
-}: Readonly<Record<string, number>>): Pick<HistoryRecord, "loss" | "parts" | "trainAccuracy"> {
-  return { loss: loss!, parts, trainAccuracy: trainAccuracy! };
+/** Whether the epoch that just ended is the best so far, by what the config keeps. */
+function isToKeep(record: EpochRecord, epochs: readonly EpochRecord[], { keep }: TrainConfig): boolean {
+  if (keep === "last") return false;
+  return record === (keep === "best-validation" ? bestValidated(epochs) : lowestLoss(epochs));
 }
 
-const advice = (out: string): string => `The last good checkpoint stays in ${out}. Try a lower --learning-rate or a --log-sigma-floor.`;
-
-function requireFiniteMetrics(metrics: Readonly<Record<string, number>>, step: number, out: string): void {
-  const wrong = Object.entries(metrics).filter(([, value]) => !Number.isFinite(value));
-  if (wrong.length === 0) return;
-  throw new UserError(
-    `training stopped at step ${step + 1}: ${wrong.map(([name, value]) => `${name} = ${value}`).join(", ")}. ${advice(out)}`,
-  );
-}
-
-/** A step with a finite loss may still have broken the weights: such a state must not replace a good checkpoint. */
-function requireFiniteState(state: ReadonlyMap<string, StateTensor>, step: number, out: string): void {
-  for (const [name, { data }] of state) {
-    const wrong = data.find((value) => !Number.isFinite(value));
-    if (wrong !== undefined) throw new UserError(`training stopped at step ${step}: ${name} holds ${wrong}. ${advice(out)}`);
-  }
-}
-
-/** The inputs of a step, in buffers that are used again. */
-class BatchFeeds {
-  private readonly data: ImageSet;
-  private readonly config: TrainConfig;
-  private readonly images: Uint8Array;
-  private readonly labels: BigInt64Array;
+/** The inputs of a step. */
+class StepFeeds {
   private readonly shape: readonly number[];
 
-  constructor(data: ImageSet, config: TrainConfig) {
-    this.data = data;
-    this.config = config;
-    this.shape = [config.batchSize, data.height, data.width, data.channels];
-    this.images = new Uint8Array(this.shape.reduce((a, b) => a * b, 1));
-    this.labels = new BigInt64Array(config.batchSize);
+  constructor({ height, width, channels }: ImageSet, batchSize: number) {
+    this.shape = [batchSize, height, width, channels];
   }
 
-  of(indices: Int32Array, step: number, learningRate: number): Record<string, Tensor> {
-    gatherAugmented(this.data, indices, this.config, { seed: this.config.seed, step }, this.images);
-    gatherLabels(this.data, indices, this.labels);
+  of({ images, labels }: Batch, learningRate: number): Record<string, Tensor> {
     return {
-      images: tensor("uint8", this.images, this.shape),
-      labels: tensor("int64", this.labels, [indices.length]),
+      images: tensor("uint8", images, this.shape),
+      labels: tensor("int64", labels, [labels.length]),
       learningRate: tensor("float32", Float32Array.of(learningRate), []),
     };
-  }
-}
-
-/** Images per second over the last steps. */
-class Speed {
-  private readonly batchSize: number;
-  private readonly times: number[] = [performance.now()];
-
-  constructor(batchSize: number) {
-    this.batchSize = batchSize;
-  }
-
-  tick(): void {
-    this.times.push(performance.now());
-    if (this.times.length > recordEvery + 1) this.times.shift();
-  }
-
-  get imagesPerSecond(): number {
-    const milliseconds = this.times.at(-1)! - this.times[0]!;
-    return milliseconds === 0 ? 0 : ((this.times.length - 1) * this.batchSize * 1000) / milliseconds;
   }
 }

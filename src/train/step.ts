@@ -6,6 +6,7 @@ import type { Negatives } from "../nn/critic.ts";
 import { Network, type ParameterSpec } from "../nn/network.ts";
 import { preprocess } from "../nn/preprocess.ts";
 import { type AdamConfig, adam, type StateSpec } from "../optim/adam.ts";
+import { movingAverages } from "../optim/average.ts";
 
 export interface StepConfig {
   readonly model: ModelConfig;
@@ -16,16 +17,19 @@ export interface StepConfig {
   readonly height: number;
   readonly width: number;
   readonly adam?: AdamConfig;
+  /** Decay of the moving averages `ema.<name>` of weights and running statistics; none unless given. */
+  readonly ema?: number;
 }
 
 /** A whole training step as one graph: forward, all gradients, Adam, running statistics. */
 export interface TrainingStep {
   readonly graph: Graph;
   readonly parameters: readonly ParameterSpec[];
+  /** The moving averages included. */
   readonly optimizerState: readonly StateSpec[];
   /** Scalars by name: `loss`, its parts, `trainAccuracy` of the batch. */
   readonly metrics: Readonly<Record<string, Value>>;
-  /** New value by name of every weight, statistic and piece of optimizer state. */
+  /** New value by name of every weight, statistic, average and piece of optimizer state. */
   readonly next: ReadonlyMap<string, Value>;
 }
 
@@ -43,12 +47,14 @@ export function buildTrainingStep(config: StepConfig): TrainingStep {
   const isWeight = new Set(net.parameters.filter((spec) => spec.role === "weight").map((spec) => spec.name));
   const weights = graph.parameters().filter((value) => isWeight.has(value.name));
   const { next, state } = adam(graph, total, weights, config.adam);
+  const networkNext = new Map([...weights.map(({ name }) => [name, next.get(name)!] as const), ...net.statistics]);
+  const averages = config.ema === undefined ? undefined : movingAverages(graph, networkNext, config.ema);
   const trainAccuracy = mean(cast(equal(argMax(classScores), labels), "float32"));
   return {
     graph,
     parameters: net.parameters,
-    optimizerState: state,
+    optimizerState: [...state, ...(averages?.state ?? [])],
     metrics: { loss: total, ...parts, trainAccuracy },
-    next: new Map([...next, ...net.statistics]),
+    next: new Map([...next, ...net.statistics, ...(averages?.next ?? [])]),
   };
 }

@@ -1,48 +1,59 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import type { ModelCard } from "../classify/card.ts";
-import { encodeModelFile, type ModelFile, makeModelFile } from "../classify/model-file.ts";
+import type { ModelFile } from "../classify/model-file.ts";
 import { UserError } from "../core/errors.ts";
 import { writeFileAtomic } from "../core/files.ts";
-import { packageVersion } from "../core/version.ts";
+import { type BatchSource, InThreadBatches } from "../data/batch-source.ts";
 import { BatchOrder } from "../data/batches.ts";
+import { holdOut } from "../data/hold-out.ts";
 import type { ImageSet } from "../data/image-set.ts";
-import { countWeights } from "../nn/network.ts";
+import { WorkerBatches } from "../data/worker-batches.ts";
 import { lower } from "../onnx/lower.ts";
-import { calibrateModel } from "../reject/calibrate.ts";
 import { FeedbackSession, nextName, type StateTensor } from "../runtime/feedback.ts";
 import { targetFor } from "../runtime/layout.ts";
 import type { Provider } from "../runtime/session.ts";
-import { type Checkpoint, type HistoryRecord, loadCheckpoint, sameConfig } from "./checkpoint.ts";
-import { lossConfigOf, modelConfigOf } from "./config.ts";
+import { type Checkpoint, checkpointPath, loadCheckpoint, previousCheckpointPath, sameConfig } from "./checkpoint.ts";
+import { lossConfigOf, modelConfigOf, type TrainConfig } from "./config.ts";
+import { channelsOf, exportedWeights, modelName, type TrainingData, uncalibratedModel, writeModel } from "./export.ts";
 import { initialState } from "./initialise.ts";
-import { type LoopOptions, runSteps } from "./loop.ts";
+import { type LoopOptions, type LoopParts, runSteps } from "./loop.ts";
+import { MetricsLog } from "./metrics-log.ts";
+import { type EpochRecord, type HistoryRecord, noSums } from "./records.ts";
 import { buildTrainingStep, type TrainingStep } from "./step.ts";
+import { EventFile } from "./tensorboard.ts";
+import { validate } from "./validate.ts";
 
+export { storedPercentiles } from "./export.ts";
 export type { TrainProgress } from "./loop.ts";
 
 /** `out` gets config.json and model.onnx too. */
 export interface TrainOptions extends LoopOptions {
+  /** The config's `validation` share is held out of it. */
+  readonly data: ImageSet;
   /** Go on from the folder's checkpoint. */
   readonly resume?: boolean;
-  /** Train into a folder that holds something already. */
+  /** Train into a folder that holds something already; checkpoints and model of an earlier run are removed. */
   readonly force?: boolean;
   readonly provider?: Provider;
   readonly threads?: number;
-  /** While the training set is scored for the thresholds. */
+  /** Whether a thread of its own prepares the batches (default), or the training's; the result is the same. */
+  readonly batchThread?: boolean;
+  /** Whether to write event files for TensorBoard into `<out>/tensorboard`. */
+  readonly tensorboard?: boolean;
+  /** While images are scored for the thresholds. */
   readonly onCalibrate?: (done: number, total: number) => void;
+  /** What a person should know of: a damaged checkpoint whose predecessor had to serve. */
+  readonly onNote?: (text: string) => void;
 }
 
 export interface TrainResult {
   readonly modelPath: string;
   readonly model: ModelFile;
   readonly history: readonly HistoryRecord[];
+  readonly epochs: readonly EpochRecord[];
   /** Over all sessions, calibration included. */
   readonly elapsedSeconds: number;
 }
-
-/** Percentiles a model file carries thresholds for, beside the one in force. */
-export const storedPercentiles = [0.5, 1, 2, 5, 10] as const;
 
 /**
  * Trains a classifier, calibrates its thresholds on the training set and writes `<out>/model.onnx`.
@@ -53,6 +64,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const { config, data, out } = options;
   const channels = channelsOf(data);
   const checkpoint = prepareFolder(options);
+  const split: TrainingData = config.validation > 0 ? holdOut(data, config.validation, config.seed) : { training: data };
+  const { training } = split;
   const step = buildTrainingStep({
     model: modelConfigOf(config, data.classNames.length, channels),
     loss: lossConfigOf(config),
@@ -60,26 +73,28 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     batchSize: config.batchSize,
     height: data.height,
     width: data.width,
+    ...(config.ema === null ? {} : { ema: config.ema }),
   });
-  const order = new BatchOrder(data.count, config.batchSize, config.seed);
+  const { stepsPerEpoch } = new BatchOrder(training.count, config.batchSize, config.seed);
   const start = checkpoint ?? freshStart(options, step);
-  if (!checkpoint) writeFileAtomic(join(out, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
-  const session = await startSession(step, start.state, options);
+  if (!checkpoint) beginFolder(out, config);
+  const batches = batchesOf(training, config, start.position.step, options.batchThread ?? true);
   let trained: Checkpoint;
   try {
-    trained = await runSteps(session, order, start.position, options);
+    const session = await startSession(step, start.state, options);
+    try {
+      const parts = { session, batches, images: training, stepsPerEpoch, ...bookkeeping(step, start, split, options) };
+      trained = await runSteps(parts, start, options);
+    } finally {
+      await session.release();
+    }
   } finally {
-    await session.release();
+    await batches.close();
   }
-  return finish(trained, step, options);
+  return finish(trained, step, split, options);
 }
 
-function channelsOf(data: ImageSet): 1 | 3 {
-  if (data.channels === 1 || data.channels === 3) return data.channels;
-  throw new UserError(`${data.name}: expected images with 1 or 3 channels, got ${data.channels}`);
-}
-
-function prepareFolder({ out, resume, force, config, data }: TrainOptions): Checkpoint | undefined {
+function prepareFolder({ out, resume, force, config, data, onNote }: TrainOptions): Checkpoint | undefined {
   if (resume) {
     const checkpoint = loadCheckpoint(out);
     if (!sameConfig(checkpoint.position.config, config)) {
@@ -90,6 +105,11 @@ function prepareFolder({ out, resume, force, config, data }: TrainOptions): Chec
         `--resume: ${out} was trained on ${checkpoint.position.data.name} (${checkpoint.position.data.split}), other data than ${data.name} (${data.split})`,
       );
     }
+    if (checkpoint.damage !== undefined) {
+      onNote?.(`${checkpoint.damage}\ngoing on from the checkpoint before it, at step ${checkpoint.position.step}`);
+      // From here on the good one is the newest, so that the next to be written does not push it out.
+      renameSync(previousCheckpointPath(out), checkpointPath(out));
+    }
     return checkpoint;
   }
   if (!force && existsSync(out) && readdirSync(out).length > 0) {
@@ -98,13 +118,27 @@ function prepareFolder({ out, resume, force, config, data }: TrainOptions): Chec
   return undefined;
 }
 
+function beginFolder(out: string, config: TrainConfig): void {
+  // What an earlier run left must not pass for this one's, should it be killed before its first checkpoint.
+  for (const path of [checkpointPath(out), previousCheckpointPath(out), join(out, modelName)]) if (existsSync(path)) rmSync(path);
+  writeFileAtomic(join(out, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
+}
+
 function freshStart({ config, data }: TrainOptions, step: TrainingStep): Checkpoint {
   const { name, split, fingerprint, origin } = data;
   const from = { name, split, fingerprint, ...(origin ? { loading: origin.choices } : {}) };
+  const records = { history: [], epochs: [], pending: noSums(), pendingEpoch: noSums() };
   return {
-    position: { config, data: from, step: 0, history: [], pending: { steps: 0, sums: {} }, elapsedSeconds: 0 },
+    position: { config, data: from, step: 0, ...records, elapsedSeconds: 0 },
     state: initialState(step.parameters, step.optimizerState, config.seed),
+    kept: new Map(),
   };
+}
+
+function batchesOf(set: ImageSet, config: TrainConfig, firstStep: number, hasThread: boolean): BatchSource {
+  const { batchSize, seed, cropPadding, flip } = config;
+  const plan = { batchSize, seed, augmentation: { cropPadding, flip } };
+  return hasThread ? new WorkerBatches(set, plan, firstStep) : new InThreadBatches(set, plan);
 }
 
 async function startSession(step: TrainingStep, state: ReadonlyMap<string, StateTensor>, options: TrainOptions): Promise<FeedbackSession> {
@@ -114,44 +148,54 @@ async function startSession(step: TrainingStep, state: ReadonlyMap<string, State
   return FeedbackSession.create(model, state, { provider, ...(options.threads === undefined ? {} : { threads: options.threads }) });
 }
 
-/** Exports, calibrates on the training set, and writes the model file. */
-async function finish({ position, state }: Checkpoint, step: TrainingStep, options: TrainOptions): Promise<TrainResult> {
-  const { config, data, out } = options;
-  const startedAt = performance.now();
-  const model = modelConfigOf(config, data.classNames.length, channelsOf(data));
-  const weights = new Map([...state].map(([name, tensor]) => [name, tensor.data]));
-  const logPriors = config.prior === "uniform" ? undefined : trainingLogPriors(data);
-  const none = { data: data.name, split: data.split, fingerprint: data.fingerprint, correctOnly: true as const, counts: [], percentile: 0 };
-  const draft: ModelCard = {
-    format: 1,
-    version: packageVersion(),
-    model,
-    classNames: [...data.classNames],
-    parameters: countWeights(step.parameters),
-    prior: config.prior,
-    calibration: { ...none, thresholds: [{ percentile: 0, values: data.classNames.map(() => 0) }] },
-    training: { config, data: position.data, steps: position.step, images: data.count },
-    measured: {},
-  };
-  const percentiles = [...new Set([...storedPercentiles, config.percentile])].sort((a, b) => a - b);
-  const { file } = await calibrateModel(makeModelFile(weights, draft, logPriors), data, {
-    percentile: config.percentile,
-    percentiles,
-    ...(options.onCalibrate ? { onProgress: options.onCalibrate } : {}),
-    ...(options.threads === undefined ? {} : { threads: options.threads }),
-  });
-  const modelPath = join(out, "model.onnx");
-  writeFileAtomic(modelPath, encodeModelFile(file));
+/** What happens beside the steps: records, and the score on held-out images. */
+function bookkeeping(
+  { parameters }: TrainingStep,
+  { position }: Checkpoint,
+  { training, validation }: TrainingData,
+  { config, out, tensorboard, threads }: TrainOptions,
+): Pick<LoopParts, "exported" | "validate" | "record" | "recordEpoch"> {
+  const log = new MetricsLog(out, position.history, position.epochs);
+  const events = tensorboard ? new EventFile(join(out, "tensorboard"), position.step) : undefined;
+  const options = { percentile: config.percentile, ...(threads === undefined ? {} : { threads }) };
   return {
-    modelPath,
-    model: file,
-    history: position.history,
-    elapsedSeconds: position.elapsedSeconds + (performance.now() - startedAt) / 1000,
+    exported: (state) => exportedWeights(state, parameters, config),
+    validate:
+      validation === undefined
+        ? null
+        : (weights, step) =>
+            validate(uncalibratedModel(weights, parameters, { ...position, step }, { training }), { training, validation }, options),
+    record: (record) => {
+      log.append(record);
+      events?.steps(record);
+    },
+    recordEpoch: (record) => {
+      log.append(record);
+      events?.epoch(record);
+    },
   };
 }
 
-function trainingLogPriors({ labels, classNames }: ImageSet): Float32Array {
-  const counts = new Float32Array(classNames.length);
-  for (const label of labels) counts[label]!++;
-  return counts.map((count) => Math.log(count / labels.length));
+/** Exports, calibrates, and writes the model file. */
+async function finish(
+  { position, state, kept }: Checkpoint,
+  step: TrainingStep,
+  split: TrainingData,
+  options: TrainOptions,
+): Promise<TrainResult> {
+  const { config, out, threads, onCalibrate } = options;
+  const startedAt = performance.now();
+  const weights = config.keep === "last" ? exportedWeights(state, step.parameters, config) : kept;
+  const draft = uncalibratedModel(weights, step.parameters, position, split);
+  const { model, modelPath } = await writeModel(draft, split, config, out, {
+    ...(onCalibrate ? { onProgress: onCalibrate } : {}),
+    ...(threads === undefined ? {} : { threads }),
+  });
+  return {
+    modelPath,
+    model,
+    history: position.history,
+    epochs: position.epochs,
+    elapsedSeconds: position.elapsedSeconds + (performance.now() - startedAt) / 1000,
+  };
 }

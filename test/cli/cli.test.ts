@@ -25,7 +25,7 @@ beforeAll(async () => {
     data: { count: 300 },
     config: { epochs: 6, seed: 3, widths: [16, 16, 32, 32] },
   });
-});
+}, 120_000);
 
 const json = async (...args: readonly string[]): Promise<Record<string, unknown>> => {
   const { code, stdout, stderr } = await sdim(...args, "--json");

@@ -32,6 +32,20 @@ function asOrdinaryUser(action: () => void): void {
 }
 
 describe("writeFileAtomic", () => {
+  it("keeps what it replaces where it is told to", () => {
+    const [path, kept] = [join(folder, "new"), join(folder, "old")];
+    writeFileAtomic(path, "1", { keepOldAt: kept });
+    expect(readdirSync(folder)).toEqual(["new"]);
+    writeFileAtomic(path, "2", { keepOldAt: kept });
+    writeFileAtomic(path, "3", { keepOldAt: kept });
+    expect([readFileSync(path, "utf8"), readFileSync(kept, "utf8"), readdirSync(folder).length]).toEqual(["3", "2", 2]);
+    vi.mocked(fs.writeSync).mockImplementation(() => {
+      throw new Error("ENOSPC: no space left on device");
+    });
+    expect(() => writeFileAtomic(path, "4", { keepOldAt: kept })).toThrow("no space left");
+    expect([readFileSync(path, "utf8"), readFileSync(kept, "utf8"), readdirSync(folder).length]).toEqual(["3", "2", 2]);
+  });
+
   it("writes text and bytes, makes missing folders, and leaves nothing else behind", () => {
     writeFileAtomic(join(folder, "runs", "a", "metrics.json"), '{"größe": 1}');
     writeFileAtomic(join(folder, "runs", "a", "weights"), new Uint8Array([0, 255, 7]).subarray(1));

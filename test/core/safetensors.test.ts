@@ -1,8 +1,11 @@
+import { mkdtempSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { InternalError, UserError } from "../../src/core/errors.ts";
 import { Random } from "../../src/core/random.ts";
-import { decodeSafetensors, encodeSafetensors, type Safetensor } from "../../src/core/safetensors.ts";
+import { decodeSafetensors, encodeSafetensors, readSafetensorsMetadata, type Safetensor } from "../../src/core/safetensors.ts";
 
 const tiny = new Map<string, Safetensor>([
   ["bias", { dtype: "F32", shape: [1], data: new Float32Array([1.5]) }],
@@ -130,5 +133,35 @@ describe("decodeSafetensors", () => {
       }
     }
     expect(refused).toBeGreaterThan(1000);
+  });
+});
+
+describe("readSafetensorsMetadata", () => {
+  const path = join(mkdtempSync(join(tmpdir(), "sdim-safetensors-")), "a.safetensors");
+
+  it("gives the metadata, tensors unread", () => {
+    writeFileSync(path, encodeSafetensors(tiny, { sdim: "größe" }).subarray(0, -12));
+    expect(readSafetensorsMetadata(path)).toEqual({ sdim: "größe" });
+    writeFileSync(path, fileOf({}, 0));
+    expect(readSafetensorsMetadata(path)).toEqual({});
+  });
+
+  it("says what is damaged, and takes no more memory for it than a header may have", () => {
+    const refusePath = (message: string) => {
+      expect(() => readSafetensorsMetadata(path)).toThrow(UserError);
+      expect(() => readSafetensorsMetadata(path)).toThrow(message);
+    };
+    writeFileSync(path, "1234");
+    refusePath("its header should end at byte 8, the file at 4");
+    writeFileSync(path, fileOf("{", 0));
+    refusePath("its header is not JSON");
+    writeFileSync(path, fileOf({ __metadata__: { step: 1 } }, 0));
+    refusePath("its __metadata__ is not an object of strings");
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(200_000_000n);
+    writeFileSync(path, length);
+    // A file with a hole: it has the size, not the bytes.
+    truncateSync(path, 300_000_000);
+    refusePath("its header has 200000000 bytes, expected at most 100000000");
   });
 });

@@ -1,13 +1,18 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { thresholdsAt } from "../../src/classify/calibrations.ts";
 import { Classifier } from "../../src/classify/classifier.ts";
+import { readModelFile, tensorsOf, thresholdsInForce } from "../../src/classify/model-file.ts";
 import { Interrupted, UserError } from "../../src/core/errors.ts";
+import { decodeSafetensors, encodeSafetensors } from "../../src/core/safetensors.ts";
+import { holdOut } from "../../src/data/hold-out.ts";
 import { subset } from "../../src/data/image-set.ts";
 import { evaluate } from "../../src/evaluate/evaluate.ts";
 import { learningRateAt } from "../../src/optim/schedule.ts";
-import { checkpointPath, loadCheckpoint } from "../../src/train/checkpoint.ts";
+import { checkpointPath, loadCheckpoint, previousCheckpointPath } from "../../src/train/checkpoint.ts";
 import { resolveConfig } from "../../src/train/config.ts";
+import { bestValidated, lowestLoss } from "../../src/train/records.ts";
 import { train } from "../../src/train/train.ts";
 import { temporaryFolder, testDigits, tinyConfig, trainingDigits } from "../support/digits.ts";
 
@@ -24,29 +29,50 @@ describe("train", () => {
     expect(evaluation.accuracy).toBeGreaterThan(0.85);
     expect(evaluation.rejection[0]!.selectiveAccuracy).toBeGreaterThan(0.9);
     expect(readdirSync(out).sort()).toEqual(["checkpoint.safetensors", "config.json", "metrics.jsonl", "model.onnx"]);
-    expect(readFileSync(join(out, "metrics.jsonl"), "utf8").trim().split("\n").length).toBe(result.history.length);
+    const lines = readFileSync(join(out, "metrics.jsonl"), "utf8").trim().split("\n");
+    const ofKind = (kind: string) => lines.map((line) => JSON.parse(line)).filter((line) => line.kind === kind);
+    expect(ofKind("steps")).toEqual(result.history.map((record) => ({ kind: "steps", ...record })));
+    expect(ofKind("epoch")).toEqual(result.epochs.map((record) => ({ kind: "epoch", ...record })));
+    expect(result.epochs.map(({ epoch, step }) => [epoch, step])).toEqual(Array.from({ length: 8 }, (_, i) => [i + 1, 9 * (i + 1)]));
+    expect(result.epochs[0]!.validation).toBe(null);
   });
 
-  it("stopped and resumed gives what it would have given, bit for bit", async () => {
-    const config = tinyConfig({ epochs: 2 });
+  it.each([
+    ["plainly", {}],
+    [
+      "with everything on",
+      { cropPadding: 2, flip: true, validation: 0.2, ema: 0.9, keep: "best-validation", thresholdsFrom: "validation", patience: 2 },
+    ],
+    ["keeping the lowest training loss", { keep: "lowest-training-loss", ema: 0.5 }],
+  ] as const)("stopped and resumed gives what it would have given, bit for bit: %s", async (_what, overrides) => {
+    const config = tinyConfig({ epochs: 5, ...overrides });
     const [whole, parts] = [temporaryFolder(), temporaryFolder()];
-    await train({ config, data, out: whole });
-    const controller = new AbortController();
-    const stopped = train({
-      config,
-      data,
-      out: parts,
-      signal: controller.signal,
-      onProgress: ({ step }) => step === 7 && controller.abort(),
-    });
-    await expect(stopped).rejects.toThrow(Interrupted);
-    expect(existsSync(join(parts, "model.onnx"))).toBe(false);
-    expect(loadCheckpoint(parts).position.step).toBe(7);
+    await train({ config, data, out: whole, batchThread: false });
+    // Within an epoch, and at the very end of one (7 steps an epoch with held-out images, 9 without).
+    for (const stopAt of [4, config.validation > 0 ? 14 : 18]) {
+      const controller = new AbortController();
+      const stopped = train({
+        config,
+        data,
+        out: parts,
+        resume: stopAt !== 4,
+        signal: controller.signal,
+        onProgress: ({ step }) => step === stopAt && controller.abort(),
+      });
+      await expect(stopped).rejects.toThrow(Interrupted);
+      expect(existsSync(join(parts, "model.onnx"))).toBe(false);
+      expect(loadCheckpoint(parts).position.step).toBe(stopAt);
+    }
     await train({ config, data, out: parts, resume: true });
     const [a, b] = [loadCheckpoint(whole), loadCheckpoint(parts)];
     expect(b.state).toEqual(a.state);
-    const timeless = (history: typeof a.position.history) => history.map(({ imagesPerSecond: _, ...record }) => record);
-    expect(timeless(b.position.history)).toEqual(timeless(a.position.history));
+    expect(b.kept).toEqual(a.kept);
+    expect(a.kept.size > 0).toBe(config.keep !== "last");
+    const timeless = ({ history, epochs }: typeof a.position) => [
+      history.map(({ imagesPerSecond: _, ...record }) => record),
+      epochs.map(({ seconds: _, elapsedSeconds: __, ...record }) => record),
+    ];
+    expect(timeless(b.position)).toEqual(timeless(a.position));
     const [one, other] = [whole, parts].map((folder) => readFileSync(join(folder, "model.onnx")));
     expect(one!.equals(other!)).toBe(true);
   });
@@ -61,6 +87,41 @@ describe("train", () => {
     expect(position.step).toBeGreaterThan(0);
     expect(state.size).toBeGreaterThan(0);
     expect(existsSync(join(out, "model.onnx"))).toBe(false);
+  });
+
+  it("promises no checkpoint when there is none", async () => {
+    const config = tinyConfig({ learningRate: 1e18, schedule: "constant" });
+    await expect(train({ config, data, out: temporaryFolder() })).rejects.toThrow(/training stopped at step \d+: [^.]*\. Try a lower/);
+  });
+
+  it("overwrites with `force`, leaving nothing of the run before that could pass for its own", async () => {
+    const out = temporaryFolder();
+    await train({ config: tinyConfig(), data, out, checkpointEverySteps: 30 });
+    const files = ["checkpoint.safetensors", "checkpoint.previous.safetensors", "model.onnx"].map((name) => join(out, name));
+    expect(files.filter(existsSync)).toEqual(files);
+    // Refused before anything is touched.
+    await expect(train({ config: tinyConfig({ batchSize: 301 }), data, out, force: true })).rejects.toThrow("batchSize: expected at most");
+    expect(files.filter(existsSync)).toEqual(files);
+    let left: string[] | undefined;
+    const onProgress = () => {
+      left ??= files.filter(existsSync);
+    };
+    await train({ config: tinyConfig({ epochs: 8, seed: 2 }), data, out, force: true, onProgress });
+    expect(left).toEqual([]);
+  });
+
+  it("leaves no thread behind, however it ends", async () => {
+    const threads = () => process.getActiveResourcesInfo().filter((kind) => kind === "Worker" || kind === "MessagePort").length;
+    const before = threads();
+    const during: number[] = [];
+    const onProgress = () => during.push(threads());
+    await train({ config: tinyConfig({ epochs: 4 }), data, out: temporaryFolder(), onProgress });
+    expect(threads()).toBe(before);
+    await train({ config: tinyConfig({ learningRate: 1e18, schedule: "constant" }), data, out: temporaryFolder() }).catch(() => {});
+    expect(threads()).toBe(before);
+    await train({ config: tinyConfig(), data, out: temporaryFolder(), signal: AbortSignal.abort() }).catch(() => {});
+    expect(threads()).toBe(before);
+    expect(Math.min(...during)).toBeGreaterThan(before);
   });
 
   it("refuses a folder that is taken", async () => {
@@ -102,17 +163,137 @@ describe("train", () => {
   });
 });
 
+describe("early stopping", () => {
+  it("ends after `patience` epochs without a better score, and a resumed run knows that it is over", async () => {
+    const out = temporaryFolder();
+    const config = tinyConfig({ epochs: 40, learningRate: 0.02, validation: 0.3, patience: 2, keep: "best-validation" });
+    const { epochs, modelPath } = await train({ config, data, out });
+    expect(epochs.length).toBeGreaterThan(2);
+    expect(epochs.length).toBeLessThan(40);
+    expect(epochs.indexOf(bestValidated(epochs)!)).toBe(epochs.length - 3);
+    const model = readFileSync(modelPath);
+    rmSync(modelPath);
+    const again = await train({ config, data, out, resume: true });
+    expect(again.epochs).toEqual(epochs);
+    expect(readFileSync(modelPath).equals(model)).toBe(true);
+  });
+});
+
+describe("validation", () => {
+  it("scores the very weights that are exported, and the model carries thresholds from both sides", async () => {
+    const config = tinyConfig({ validation: 0.2, ema: 0.8, thresholdsFrom: "validation", percentile: 5 });
+    const { model, epochs } = await train({ config, data, out: temporaryFolder() });
+    const { training, validation } = holdOut(data, 0.2, config.seed);
+    const classifier = await Classifier.load(model);
+    const held = await classifier.classify(validation);
+    await classifier.release();
+    const last = epochs.at(-1)!.validation!;
+    expect(last.accuracy).toBe(held.labels.filter((label, i) => label === validation.labels[i]).length / validation.count);
+    const truth = Array.from(validation.labels, (label, i) => held.classLogLikelihoods[i * 3 + label]!);
+    expect(last.logLikelihood).toBeCloseTo(truth.reduce((a, b) => a + b, 0) / validation.count, 5);
+    expect(last.rejectionRate).toBeGreaterThanOrEqual(0);
+    const { card } = model;
+    expect(card.measured["validationAccuracy"]).toBe(last.accuracy);
+    expect(card.calibration).toMatchObject({
+      source: "validation",
+      split: "validation",
+      fingerprint: validation.fingerprint,
+      percentile: 5,
+    });
+    expect(card.otherCalibrations).toMatchObject([{ source: "training", split: "train", fingerprint: training.fingerprint }]);
+    expect([...thresholdsInForce(card)]).toEqual([...Float32Array.from(thresholdsAt(card, 5, "validation").values)]);
+    expect(thresholdsAt(card, 5)).toEqual(thresholdsAt(card, 5, "validation"));
+    expect(thresholdsAt(card, 5, "training")).not.toEqual(thresholdsAt(card, 5, "validation"));
+  });
+
+  it("does not change the training", async () => {
+    const [without, withScores] = [temporaryFolder(), temporaryFolder()];
+    const { training, validation } = holdOut(data, 0.2, 1);
+    expect(validation.count).toBe(60);
+    await train({ config: tinyConfig(), data: training, out: without });
+    await train({ config: tinyConfig({ validation: 0.2 }), data, out: withScores });
+    expect(loadCheckpoint(withScores).state).toEqual(loadCheckpoint(without).state);
+  });
+});
+
+describe("what is kept", () => {
+  it("is the epoch with the lowest training loss", async () => {
+    const [kept, shorter] = [temporaryFolder(), temporaryFolder()];
+    // So high a rate that the loss goes up again within the four epochs.
+    const config = tinyConfig({ epochs: 6, learningRate: 0.05, schedule: "constant", keep: "lowest-training-loss" });
+    const { epochs, modelPath } = await train({ config, data, out: kept });
+    const best = lowestLoss(epochs)!;
+    expect(best.step).toBeLessThan(epochs.at(-1)!.step);
+    const { modelPath: other } = await train({ config: { ...config, epochs: best.epoch, keep: "last" }, data, out: shorter });
+    const [a, b] = [readModelFile(modelPath), readModelFile(other)];
+    expect(tensorsOf(a)).toEqual(tensorsOf(b));
+  });
+});
+
 describe("checkpoints", () => {
-  it.each([
-    ["truncated", (bytes: Buffer) => bytes.subarray(0, bytes.length - 100)],
+  const damages: [string, (bytes: Buffer) => Buffer][] = [
+    ["truncated", (bytes) => bytes.subarray(0, bytes.length - 100)],
     ["something else", () => Buffer.from("no checkpoint")],
-  ])("that are %s are refused", async (_what, damage) => {
+    ["changed in one bit", (bytes) => Buffer.concat([bytes.subarray(0, -5), Buffer.from([bytes.at(-5)! ^ 1]), bytes.subarray(-4)])],
+  ];
+
+  it.each(damages)("that are %s give way to the one before, with a note, and the result is the same", async (_what, damage) => {
+    const [whole, out] = [temporaryFolder(), temporaryFolder()];
+    const config = tinyConfig({ epochs: 6 });
+    await train({ config, data, out: whole });
+    const stop = (at: number) => {
+      const controller = new AbortController();
+      return { signal: controller.signal, onProgress: ({ step }: { step: number }) => step === at && controller.abort() };
+    };
+    await expect(train({ config, data, out, checkpointEverySteps: 10, ...stop(25) })).rejects.toThrow(Interrupted);
+    writeFileSync(checkpointPath(out), damage(readFileSync(checkpointPath(out))));
+    const loaded = loadCheckpoint(out);
+    expect(loaded.position.step).toBe(20);
+    expect(loaded.damage).toContain(checkpointPath(out));
+    const notes: string[] = [];
+    const onNote = (text: string) => notes.push(text);
+    // Stopped again at once: the good checkpoint must not have been pushed out by the damaged one.
+    await expect(train({ config, data, out, resume: true, onNote, signal: AbortSignal.abort() })).rejects.toThrow("stopped after 20");
+    expect(notes).toEqual([expect.stringMatching(/checkpoint\.safetensors: .*going on from the checkpoint before it, at step 20/s)]);
+    expect(loadCheckpoint(out).damage).toBe(undefined);
+    writeFileSync(checkpointPath(out), "");
+    await train({ config, data, out, resume: true });
+    expect(loadCheckpoint(out).state).toEqual(loadCheckpoint(whole).state);
+  });
+
+  it("are written by time as well", async () => {
+    const out = temporaryFolder();
+    const controller = new AbortController();
+    const seen: boolean[] = [];
+    const onProgress = ({ step }: { step: number }) => {
+      seen.push(existsSync(checkpointPath(out)));
+      if (step === 3) controller.abort();
+    };
+    const { signal } = controller;
+    await expect(train({ config: tinyConfig(), data, out, signal, onProgress, checkpointEveryMinutes: 1e-9 })).rejects.toThrow(Interrupted);
+    expect(seen).toEqual([false, true, true]);
+  });
+
+  it("of before there were validation, averages and crops are read", async () => {
+    const out = temporaryFolder();
+    await expect(train({ config: tinyConfig(), data, out, signal: AbortSignal.abort() })).rejects.toThrow(Interrupted);
+    const { tensors, metadata } = decodeSafetensors(readFileSync(checkpointPath(out)), out);
+    const { epochs: _, pendingEpoch: __, config, ...position } = JSON.parse(metadata["sdim"]!);
+    for (const key of ["validation", "patience", "keep", "ema", "thresholdsFrom", "cropPadding", "flip"]) delete config[key];
+    writeFileSync(checkpointPath(out), encodeSafetensors(tensors, { sdim: JSON.stringify({ config, ...position }) }));
+    expect(loadCheckpoint(out).position.config).toEqual(tinyConfig());
+  });
+
+  it.each(damages.slice(0, 2))("that are %s are refused when there is none before", async (_what, damage) => {
     const out = temporaryFolder();
     await train({ config: tinyConfig({ epochs: 0.2 }), data, out, checkpointEverySteps: 1 }).catch((error: unknown) => {
       // One step may leave a class without correct samples; the checkpoint is there all the same.
       expect(error).toBeInstanceOf(UserError);
     });
     writeFileSync(checkpointPath(out), damage(readFileSync(checkpointPath(out))));
+    writeFileSync(previousCheckpointPath(out), "");
+    expect(() => loadCheckpoint(out)).toThrow("and the checkpoint before it:");
+    rmSync(previousCheckpointPath(out), { force: true });
     expect(() => loadCheckpoint(out)).toThrow(UserError);
     expect(() => loadCheckpoint(out)).toThrow("checkpoint.safetensors");
   });
@@ -130,6 +311,11 @@ describe("resolveConfig", () => {
     [{ epochs: -1 }, "epochs"],
     [{ critic: "none" }, "critic"],
     [{ imageSize: 30 }, "imageSize"],
+    [{ patience: 3 }, "needs held-out images: set validation, for example to 0.1"],
+    [{ keep: "best-validation" }, "keep"],
+    [{ thresholdsFrom: "validation" }, "thresholdsFrom"],
+    [{ validation: 1 }, "validation"],
+    [{ ema: 1 }, "ema"],
   ])("refuses %o", (given, message) => {
     expect(() => resolveConfig(given)).toThrow(UserError);
     expect(() => resolveConfig(given)).toThrow(message);

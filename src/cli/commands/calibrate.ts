@@ -1,5 +1,8 @@
 import { type Command, Option } from "commander";
-import { encodeModelFile, readModelFile } from "../../classify/model-file.ts";
+import { calibrationsOf, putInForce, sourceOf } from "../../classify/calibrations.ts";
+import { type CalibrationSource, calibrationSources, type ModelCard } from "../../classify/card.ts";
+import { encodeModelFile, type ModelFile, readModelFile, withCard } from "../../classify/model-file.ts";
+import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import type { Split } from "../../data/registry.ts";
 import { calibrateModel } from "../../reject/calibrate.ts";
@@ -9,9 +12,10 @@ import { ProgressLine, printJson, printLine } from "../output.ts";
 import { type DataOptions, loadOptions, loadWithProgress, optionsOfModel, ownImageOptions, requireOwnImages } from "../own-images.ts";
 
 interface CalibrateCommandOptions extends DataOptions {
-  readonly data: string;
+  readonly data?: string;
   readonly split: Split;
   readonly percentile: readonly number[];
+  readonly use?: CalibrationSource;
   readonly json?: boolean;
 }
 
@@ -20,31 +24,57 @@ export function addCalibrate(program: Command): void {
     .command("calibrate <model>")
     .summary("take a model's reject thresholds anew; weights stay")
     .description(
-      "Takes the class thresholds of a model file from correctly classified samples of --data and rewrites the file's `thresholds` tensor and\nmetadata. The first --percentile is put in force; all of them, and the usual ones, can be evaluated later.",
+      "Takes the class thresholds of a model file from correctly classified samples of --data and rewrites the file's `thresholds` tensor and\nmetadata. The first --percentile is put in force; all of them, and the usual ones, can be evaluated later. With --use, thresholds that the\nfile carries already are put in force, without any data.",
     )
-    .addOption(dataOption(true))
+    .addOption(dataOption(false))
     .addOption(dataDirOption())
     .addOption(new Option("--split <name>", "split the thresholds are taken from").choices(["train", "val", "test"]).default("train"))
+    .addOption(new Option("--use <source>", "put thresholds of this source in force").choices(calibrationSources).conflicts("data"))
     .option("--percentile <p,...>", "percentiles of the log-likelihood, the first in force", numberList, [1])
     .option("--json", "print the thresholds as JSON on stdout")
-    .addHelpText("after", "\nExample:\n  $ sdim calibrate runs/a/model.onnx --data mnist --percentile 2");
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ sdim calibrate runs/a/model.onnx --data mnist --percentile 2\n  $ sdim calibrate runs/a/model.onnx --use validation",
+    );
   ownImageOptions(command, false).action(async (path: string, options: CalibrateCommandOptions) => {
     const model = readModelFile(path);
-    const data = await loadWithProgress(options.data, options.split, loadOptions(options, optionsOfModel(model.card)));
-    requireOwnImages(options, [data]);
-    const line = new ProgressLine();
+    const file = options.use === undefined ? await calibrated(model, options) : switched(model, options.use, options.percentile[0]!);
+    writeFileAtomic(path, encodeModelFile(file));
+    if (options.json) {
+      const { calibration, otherCalibrations = [], classNames } = file.card;
+      return printJson({ model: path, classNames, ...calibration, otherCalibrations });
+    }
+    print(path, file.card);
+  });
+}
+
+const switched = (model: ModelFile, source: CalibrationSource, percentile: number): ModelFile =>
+  withCard(model, putInForce(model.card, source, percentile));
+
+async function calibrated(model: ModelFile, options: CalibrateCommandOptions): Promise<ModelFile> {
+  const { data: spec, split, percentile } = options;
+  if (spec === undefined) throw new UserError("--data: name a data set or a folder to take thresholds from, or --use what the file has");
+  const data = await loadWithProgress(spec, split, loadOptions(options, optionsOfModel(model.card)));
+  requireOwnImages(options, [data]);
+  const line = new ProgressLine();
+  try {
     const { file } = await calibrateModel(model, data, {
-      percentile: options.percentile[0]!,
-      percentiles: [...storedPercentiles, ...options.percentile],
+      percentile: percentile[0]!,
+      percentiles: [...storedPercentiles, ...percentile],
       onProgress: (done, total) => line.show(`calibrating: ${done} of ${total} images scored`, done === total),
     });
+    return file;
+  } finally {
     line.end();
-    writeFileAtomic(path, encodeModelFile(file));
-    const { calibration, classNames } = file.card;
-    if (options.json) return printJson({ model: path, classNames, ...calibration });
-    printLine(`${path}: thresholds at percentile ${calibration.percentile} of ${data.name} (${data.split})`);
-    const inForce = calibration.thresholds.find(({ percentile }) => percentile === calibration.percentile)!;
-    for (const [c, name] of classNames.entries())
-      printLine(`  ${name.padEnd(12)} ${inForce.values[c]!.toFixed(2)}  (${calibration.counts[c]} samples)`);
-  });
+  }
+}
+
+function print(path: string, card: ModelCard): void {
+  const { data, split, percentile, counts } = card.calibration;
+  printLine(`${path}: thresholds at percentile ${percentile} of ${data} (${split}), ${sourceOf(card.calibration)} images`);
+  const inForce = card.calibration.thresholds.find((set) => set.percentile === percentile)!;
+  for (const [c, name] of card.classNames.entries())
+    printLine(`  ${name.padEnd(12)} ${inForce.values[c]!.toFixed(2)}  (${counts[c]} samples)`);
+  for (const other of calibrationsOf(card).slice(1))
+    printLine(`also stored: ${sourceOf(other)} images, ${other.data} (${other.split}); put in force with --use ${sourceOf(other)}`);
 }

@@ -1,4 +1,6 @@
 import type { Command } from "commander";
+import { calibrationsOf, sourceOf } from "../../classify/calibrations.ts";
+import type { Calibration } from "../../classify/card.ts";
 import { readModelFile, thresholdsInForce } from "../../classify/model-file.ts";
 import { printJson, printLine } from "../output.ts";
 
@@ -12,7 +14,7 @@ export function addInspect(program: Command): void {
     .action((path: string, { json }: { readonly json?: boolean }) => {
       const { card, proto } = readModelFile(path);
       const thresholds = Array.from(thresholdsInForce(card));
-      const { calibration, model, classNames } = card;
+      const { model, classNames } = card;
       if (json)
         return printJson({
           ...card,
@@ -24,14 +26,29 @@ export function addInspect(program: Command): void {
         `${path}: ${model.head === "sdim" ? "SDIM" : "softmax"} ResNet${model.depth}, ${card.parameters.toLocaleString("en")} weights in training, by sdim ${card.version}`,
       );
       printLine(`  sees     ${model.imageSize}x${model.imageSize}, ${model.channels === 1 ? "grey" : "colour"}; input images of any size`);
-      printLine(`  trained  on ${calibration.data}: ${JSON.stringify(card.training["config"])}`);
-      printLine(
-        `  rejects  below percentile ${calibration.percentile} of ${calibration.data} (${calibration.split}); others stored: ${calibration.thresholds.map(({ percentile }) => percentile).join(", ")}`,
-      );
+      const trainingData = calibrationsOf(card).find((one) => sourceOf(one) === "training") ?? card.calibration;
+      printLine(`  trained  on ${trainingData.data}: ${JSON.stringify(card.training["config"])}`);
+      calibrationsOf(card).forEach((one, i) => {
+        const stored = one.thresholds.map(({ percentile }) => percentile).join(", ");
+        const from = `${sourceOf(one)} images, ${one.data} (${one.split})`;
+        printLine(
+          i === 0
+            ? `  rejects  below percentile ${one.percentile} of ${from}; stored: ${stored}`
+            : `  stored   thresholds of ${from}: ${stored}`,
+        );
+      });
       for (const [name, value] of Object.entries(card.measured)) printLine(`  ${name}  ${value}`);
-      printLine("  class          threshold");
+      const columns = calibrationsOf(card).map((one, i) => ({
+        head: `${sourceOf(one)}${i === 0 ? " (in force)" : ""}`,
+        values: i === 0 ? [...thresholds] : valuesAt(one, card.calibration.percentile),
+      }));
+      printLine(`  class          ${columns.map(({ head }) => head.padStart(22)).join("")}`);
       classNames.forEach((name, c) => {
-        printLine(`  ${name.padEnd(14)} ${thresholds[c]!.toFixed(2)}`);
+        printLine(`  ${name.padEnd(14)} ${columns.map(({ values }) => (values?.[c]?.toFixed(2) ?? "-").padStart(22)).join("")}`);
       });
     });
 }
+
+/** Thresholds of another calibration at the percentile in force, where it has them. */
+const valuesAt = ({ thresholds }: Calibration, wanted: number): readonly number[] | undefined =>
+  thresholds.find(({ percentile }) => percentile === wanted)?.values;

@@ -11,7 +11,7 @@ import { assembleReport } from "../../evaluate/report/assemble.ts";
 import { renderReport } from "../../evaluate/report/page.ts";
 import { renderTable } from "../../evaluate/summary.ts";
 import { defaultThreads, runtimeVersion } from "../../runtime/session.ts";
-import { checkpointPath, loadCheckpoint, sameConfig } from "../../train/checkpoint.ts";
+import { hasCheckpoint, loadCheckpoint, sameConfig } from "../../train/checkpoint.ts";
 import { resolveConfig, type TrainConfig } from "../../train/config.ts";
 import { duration, note, ProgressLine, printLine } from "../output.ts";
 import { recordMeasured, trainWithProgress } from "./train.ts";
@@ -29,7 +29,7 @@ export function addQuickstart(program: Command): void {
 
 /** A run that was stopped before its end is taken up again; a finished one is made anew. */
 function isUnfinished(out: string, config: TrainConfig): boolean {
-  if (!existsSync(checkpointPath(out)) || existsSync(join(out, "model.onnx"))) return false;
+  if (!hasCheckpoint(out) || existsSync(join(out, "model.onnx"))) return false;
   return sameConfig(loadCheckpoint(out).position.config, config);
 }
 

@@ -12,8 +12,18 @@ import { loadCheckpoint } from "../../train/checkpoint.ts";
 import { type PresetName, resolveConfig, type TrainConfig } from "../../train/config.ts";
 import { type TrainResult, train } from "../../train/train.ts";
 import { interruptible } from "../interrupt.ts";
-import { configOptions, dataDirOption, dataOption, givenConfig, machineOptions, wholeNumber } from "../options.ts";
-import { describeProgress, duration, note, ProgressLine, printJson, printLine } from "../output.ts";
+import { TrainingView } from "../live-view.ts";
+import {
+  configOptions,
+  dataDirOption,
+  dataOption,
+  givenConfig,
+  machineOptions,
+  positiveNumber,
+  positiveWholeNumber,
+  wholeNumber,
+} from "../options.ts";
+import { describeEarlyEnd, duration, note, ProgressLine, printJson, printLine } from "../output.ts";
 import { type DataOptions, loadOptions, loadWithProgress, ownImageOptions, requireOwnImages } from "../own-images.ts";
 
 interface FreshOptions {
@@ -29,6 +39,8 @@ interface TrainCommandOptions extends FreshOptions, DataOptions {
   readonly provider: Provider;
   readonly threads?: number;
   readonly checkpointEvery?: number;
+  readonly checkpointMinutes?: number;
+  readonly tensorboard?: boolean;
   readonly json?: boolean;
 }
 
@@ -37,7 +49,7 @@ export function addTrain(program: Command): void {
     .command("train")
     .summary("train a classifier, calibrate its thresholds, write a model file")
     .description(
-      "Trains an SDIM classifier (or, with --head softmax, its discriminative counterpart) and writes into --out: model.onnx, config.json,\nmetrics.jsonl and checkpoint.safetensors. Ctrl-C saves a checkpoint; --resume goes on from it, with the same result as if never stopped.",
+      "Trains an SDIM classifier (or, with --head softmax, its discriminative counterpart) and writes into --out: model.onnx, config.json,\nmetrics.jsonl and the last two checkpoints. Ctrl-C saves a checkpoint; --resume goes on from it, with the same result as if never stopped.",
     )
     .addOption(dataOption(false))
     .addOption(dataDirOption())
@@ -45,14 +57,16 @@ export function addTrain(program: Command): void {
     .option("--limit <n>", "train on the first n images only", wholeNumber)
     .option("--resume", "go on from the folder's checkpoint, with its config")
     .option("--force", "train into a folder that holds something already")
-    .option("--checkpoint-every <steps>", "steps between two checkpoints", wholeNumber)
+    .option("--checkpoint-minutes <minutes>", "minutes between two checkpoints", positiveNumber, 5)
+    .option("--checkpoint-every <steps>", "save one every so many steps as well", positiveWholeNumber)
+    .option("--tensorboard", "write event files for TensorBoard into the folder's tensorboard/")
     .option("--json", "print the result as JSON on stdout");
   ownImageOptions(command, true);
   machineOptions(command);
   configOptions(command);
   command.addHelpText(
     "after",
-    "\nExamples:\n  $ sdim train --data mnist --out runs/a --epochs 5\n  $ sdim train --data mnist --out runs/b --critic dot --local-features stage2 --negatives all-pairs\n  $ sdim train --data photos --out runs/c --image-size 48\n  $ sdim train --out runs/a --resume",
+    "\nExamples:\n  $ sdim train --data mnist --out runs/a --epochs 5\n  $ sdim train --data mnist --out runs/c --config my.yaml --validation 0.1 --keep best-validation --patience 5 --ema 0.999\n  $ sdim train --data mnist --out runs/b --critic dot --local-features stage2 --negatives all-pairs\n  $ sdim train --data photos --out runs/d --image-size 48\n  $ sdim train --out runs/a --resume",
   );
   command.action(async (options: TrainCommandOptions & Record<string, unknown>) => runTrain(options));
 }
@@ -60,7 +74,7 @@ export function addTrain(program: Command): void {
 /** What a run is to be of. */
 interface Start {
   readonly config: TrainConfig;
-  readonly data?: string | undefined;
+  readonly data: string;
   /** How its data was loaded when it began. */
   readonly loading?: Partial<LoadOptions> | undefined;
 }
@@ -100,6 +114,8 @@ async function runTrain(options: TrainCommandOptions & Record<string, unknown>):
       parameters: card.parameters,
       elapsedSeconds: result.elapsedSeconds,
       calibrationAccuracy: card.measured["calibrationAccuracy"],
+      validationAccuracy: card.measured["validationAccuracy"] ?? null,
+      epochs: result.epochs.length,
       testAccuracy: accuracy ?? null,
     });
   } else {
@@ -109,6 +125,8 @@ async function runTrain(options: TrainCommandOptions & Record<string, unknown>):
 }
 
 export interface TrainingMachine {
+  readonly checkpointMinutes?: number;
+  readonly tensorboard?: boolean;
   readonly out: string;
   readonly provider?: Provider;
   readonly threads?: number;
@@ -119,12 +137,15 @@ export interface TrainingMachine {
 
 /** Trains with a progress line on stderr; Ctrl-C and SIGTERM save a checkpoint and stop. */
 export async function trainWithProgress(machine: TrainingMachine, config: TrainConfig, data: ImageSet): Promise<TrainResult> {
-  const { threads, checkpointEvery, provider, resume, force } = machine;
+  const { threads, checkpointEvery, checkpointMinutes, tensorboard, provider, resume, force } = machine;
+  const view = new TrainingView();
   const line = new ProgressLine();
   note(`training on ${data.count} images of ${data.name} (${data.split}) into ${machine.out}`);
   try {
-    return await interruptible((signal) =>
-      train({
+    const result = await interruptible((signal) => {
+      // What says that it is stopping must not be drawn over.
+      signal.addEventListener("abort", () => view.end());
+      return train({
         config,
         data,
         out: machine.out,
@@ -134,11 +155,22 @@ export async function trainWithProgress(machine: TrainingMachine, config: TrainC
         ...(resume === undefined ? {} : { resume }),
         ...(force === undefined ? {} : { force }),
         ...(checkpointEvery === undefined ? {} : { checkpointEverySteps: checkpointEvery }),
-        onProgress: (progress) => line.show(describeProgress(progress), progress.step === progress.steps),
-        onCalibrate: (done, total) => line.show(`calibrating: ${done} of ${total} training images scored`, done === total),
-      }),
-    );
+        ...(checkpointMinutes === undefined ? {} : { checkpointEveryMinutes: checkpointMinutes }),
+        ...(tensorboard === undefined ? {} : { tensorboard }),
+        onProgress: (progress) => view.show(progress),
+        onEpoch: (record) => view.epoch(record),
+        onCalibrate: (done, total) => {
+          view.end();
+          line.show(`calibrating: ${done} of ${total} images scored`, done === total);
+        },
+        onNote: note,
+      });
+    });
+    const earlyEnd = describeEarlyEnd(result.epochs, config.patience);
+    if (earlyEnd !== undefined) note(earlyEnd);
+    return result;
   } finally {
+    view.end();
     line.end();
   }
 }

@@ -1,0 +1,48 @@
+import { UserError } from "../core/errors.ts";
+import type { Calibration, CalibrationSource, ModelCard, ThresholdSet } from "./card.ts";
+
+/** Of a calibration of an older card: what it was by default. */
+export const sourceOf = ({ source, split }: Calibration): CalibrationSource => source ?? (split === "train" ? "training" : "given");
+
+/** All a card carries, the one in force first. */
+export const calibrationsOf = ({ calibration, otherCalibrations = [] }: ModelCard): readonly Calibration[] => [
+  calibration,
+  ...otherCalibrations,
+];
+
+/** The card's calibration of `source`. Errors: UserError that names what there is. */
+export function calibrationFrom(card: ModelCard, source: CalibrationSource): Calibration {
+  const all = calibrationsOf(card);
+  const found = all.find((one) => sourceOf(one) === source);
+  if (found) return found;
+  throw new UserError(
+    `thresholds from ${source}: the model file has them from ${all.map(sourceOf).join(", ")} only. ` +
+      (source === "validation" ? "A training with --validation 0.1 makes them." : "Take them with: sdim calibrate MODEL --data DATA"),
+  );
+}
+
+/** The thresholds at `percentile`, of the calibration in force or of `source`. Errors: UserError that names what there is. */
+export function thresholdsAt(card: ModelCard, percentile: number, source?: CalibrationSource): ThresholdSet {
+  const calibration = source === undefined ? card.calibration : calibrationFrom(card, source);
+  const found = calibration.thresholds.find((set) => set.percentile === percentile);
+  if (found) return found;
+  const known = calibration.thresholds.map((set) => set.percentile).join(", ");
+  const remedy =
+    sourceOf(calibration) === "validation"
+      ? "Images held out of a training give thresholds at its own --percentile beside the usual ones."
+      : `Add it with: sdim calibrate MODEL --data ${calibration.data} --percentile ${calibration.percentile},${percentile}`;
+  throw new UserError(`percentile ${percentile}: the model file has thresholds at ${known}. ${remedy}`);
+}
+
+/** The card with `calibration` in force, in place of an earlier one of its source; the others stay. */
+export function withCalibration(card: ModelCard, calibration: Calibration): ModelCard {
+  const others = calibrationsOf(card).filter((one) => sourceOf(one) !== sourceOf(calibration));
+  const { otherCalibrations: _, ...rest } = card;
+  return { ...rest, format: 2, calibration, ...(others.length > 0 ? { otherCalibrations: others } : {}) };
+}
+
+/** The card with the thresholds of `source` at `percentile` in force. Errors: UserError when it has none such. */
+export function putInForce(card: ModelCard, source: CalibrationSource, percentile: number): ModelCard {
+  thresholdsAt(card, percentile, source);
+  return withCalibration(card, { ...calibrationFrom(card, source), percentile });
+}

@@ -1,0 +1,133 @@
+import type { Command } from "commander";
+import type { TrainConfig } from "../../train/config.ts";
+import { bestValidated } from "../../train/records.ts";
+import { differencesFromDefaults, differingKeys, listRuns, type Run, readRun } from "../../train/runs.ts";
+import { describeEpoch, duration, percent, printJson, printLine } from "../output.ts";
+import { plot, sparkline, table } from "../plot.ts";
+
+interface JsonOption {
+  readonly json?: boolean;
+}
+
+export function addRuns(program: Command): void {
+  const command = program
+    .command("runs")
+    .summary("list, show and compare training runs")
+    .description("What the folders of training runs hold: configs, losses, accuracies, and whether they are finished.")
+    .addHelpText("after", "\nExamples:\n  $ sdim runs list runs\n  $ sdim runs show runs/a\n  $ sdim runs compare runs/a runs/b --json");
+  command
+    .command("list [folder]", { isDefault: true })
+    .description("A line for every run in a folder (default: runs), with what its config has that the defaults have not.")
+    .option("--json", "print it as JSON on stdout")
+    .action((folder: string | undefined, { json }: JsonOption) => {
+      const runs = listRuns(folder ?? "runs");
+      if (json) return printJson(runs.map(summaryOf));
+      if (runs.length === 0) return printLine(`${folder ?? "runs"}: no runs`);
+      const differences = (run: Run) => (run.config ? describeKeys(differencesFromDefaults(run.config)) : "");
+      printTable([...figures, { head: "config", of: differences }], runs);
+    });
+  command
+    .command("show <run>")
+    .description("One run: config, epochs and the curve of its loss.")
+    .option("--json", "print it as JSON on stdout, with all records")
+    .action((folder: string, { json }: JsonOption) => {
+      const run = readRun(folder);
+      if (json) return printJson({ ...summaryOf(run), history: run.history, epochs: run.epochs });
+      show(run);
+    });
+  command
+    .command("compare <runs...>")
+    .description("Runs beside each other, with the config keys in which they differ.")
+    .option("--json", "print it as JSON on stdout")
+    .action((folders: readonly string[], { json }: JsonOption) => {
+      const runs = folders.map(readRun);
+      const keys = differingKeys(runs.flatMap(({ config }) => (config ? [config] : [])));
+      if (json) return printJson({ differingKeys: keys, runs: runs.map(summaryOf) });
+      compare(runs, keys);
+    });
+}
+
+/** Newest training loss: of the last epoch or, within the first one, of the last steps. */
+const lossOf = ({ epochs, history }: Run): number | undefined => (epochs.at(-1) ?? history.at(-1))?.loss;
+const epochsOf = ({ epochs, history }: Run): number => Math.max(epochs.at(-1)?.epoch ?? 0, history.at(-1)?.epoch ?? 0);
+const validationOf = ({ measured, epochs }: Run): number | undefined =>
+  measured["validationAccuracy"] ?? bestValidated(epochs)?.validation?.accuracy;
+
+function describeState({ state }: Run): string {
+  if (state.kind !== "stopped") return state.kind;
+  return state.steps === null ? `stopped at step ${state.step}` : `stopped at ${state.step}/${state.steps}`;
+}
+
+const share = (fraction: number | undefined): string => (fraction === undefined ? "-" : percent(fraction));
+
+interface Figure {
+  readonly head: string;
+  readonly of: (run: Run) => string;
+}
+
+const figures: readonly Figure[] = [
+  { head: "run", of: ({ folder }) => folder },
+  { head: "state", of: describeState },
+  { head: "data", of: ({ data }) => data ?? "-" },
+  { head: "epochs", of: (run) => String(Number(epochsOf(run).toFixed(2))) },
+  { head: "loss", of: (run) => lossOf(run)?.toFixed(3) ?? "-" },
+  { head: "validation", of: (run) => share(validationOf(run)) },
+  { head: "test", of: ({ measured }) => share(measured["testAccuracy"]) },
+  { head: "time", of: ({ elapsedSeconds }) => (elapsedSeconds === null ? "-" : duration(elapsedSeconds)) },
+];
+
+function printTable(columns: readonly Figure[], runs: readonly Run[]): void {
+  const rows = [columns.map(({ head }) => head), ...runs.map((run) => columns.map(({ of }) => of(run)))];
+  for (const line of table(rows)) printLine(line);
+  for (const { folder, state } of runs) if (state.kind === "broken") printLine(`${folder}: ${state.reason}`);
+}
+
+const describeKeys = (config: Partial<TrainConfig>): string =>
+  Object.entries(config)
+    .map(([key, value]) => `${key}=${JSON.stringify(value)}`)
+    .join(" ");
+
+function summaryOf(run: Run) {
+  const { folder, state, config, data, step, elapsedSeconds, measured } = run;
+  return {
+    folder,
+    state,
+    data,
+    step,
+    epochs: epochsOf(run),
+    loss: lossOf(run) ?? null,
+    validationAccuracy: validationOf(run) ?? null,
+    elapsedSeconds,
+    measured,
+    config,
+  };
+}
+
+function show(run: Run): void {
+  const { folder, state, config, history, epochs, measured } = run;
+  printLine(`${folder}: ${describeState(run)}${state.kind === "broken" ? `: ${state.reason}` : ""}`);
+  printLine(`  config     ${config ? describeKeys(differencesFromDefaults(config)) || "the defaults" : "cannot be read"}`);
+  for (const { head, of } of figures.slice(2)) printLine(`  ${head.padEnd(10)} ${of(run)}`);
+  for (const [name, value] of Object.entries(measured)) printLine(`  ${name}  ${value}`);
+  for (const record of epochs) printLine(describeEpoch(record));
+  if (history.length < 2) return;
+  printLine("\nloss by step");
+  const losses = history.map(({ loss }) => loss);
+  for (const line of plot(losses, 72, 12, [String(history[0]!.step), String(history.at(-1)!.step)])) printLine(line);
+}
+
+function compare(runs: readonly Run[], keys: readonly (keyof TrainConfig)[]): void {
+  const ofConfig = keys.map((key): Figure => ({ head: key, of: ({ config }) => (config ? JSON.stringify(config[key]) : "-") }));
+  const curve: Figure = {
+    head: "loss curve",
+    of: ({ history }) =>
+      sparkline(
+        history.map(({ loss }) => loss),
+        24,
+      ),
+  };
+  // Sideways, as there are few runs and many figures.
+  const rows = [...figures, ...ofConfig, curve].map(({ head, of }) => [head, ...runs.map(of)]);
+  for (const line of table(rows)) printLine(line);
+  for (const { folder, state } of runs) if (state.kind === "broken") printLine(`${folder}: ${state.reason}`);
+}

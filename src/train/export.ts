@@ -1,0 +1,96 @@
+import { join } from "node:path";
+import { putInForce } from "../classify/calibrations.ts";
+import type { ModelCard } from "../classify/card.ts";
+import { encodeModelFile, type ModelFile, makeModelFile, withCard } from "../classify/model-file.ts";
+import { InternalError, UserError } from "../core/errors.ts";
+import { writeFileAtomic } from "../core/files.ts";
+import { packageVersion } from "../core/version.ts";
+import type { ImageSet } from "../data/image-set.ts";
+import { countWeights, type ParameterSpec } from "../nn/network.ts";
+import { averageName } from "../optim/average.ts";
+import { type CalibrateOptions, calibrateModel } from "../reject/calibrate.ts";
+import type { StateTensor } from "../runtime/feedback.ts";
+import type { TrainingPosition } from "./checkpoint.ts";
+import { modelConfigOf, type TrainConfig } from "./config.ts";
+
+export const modelName = "model.onnx";
+
+/** Percentiles a model file carries thresholds for, beside the one in force. */
+export const storedPercentiles = [0.5, 1, 2, 5, 10] as const;
+
+/** The images a training sees, and those held out of them. */
+export interface TrainingData {
+  readonly training: ImageSet;
+  readonly validation?: ImageSet;
+}
+
+export function channelsOf(data: ImageSet): 1 | 3 {
+  if (data.channels === 1 || data.channels === 3) return data.channels;
+  throw new UserError(`${data.name}: expected images with 1 or 3 channels, got ${data.channels}`);
+}
+
+/** The weights and statistics that a model is made of: the moving averages, where the config has them. */
+export function exportedWeights(
+  state: ReadonlyMap<string, StateTensor>,
+  parameters: readonly ParameterSpec[],
+  { ema }: TrainConfig,
+): Map<string, StateTensor> {
+  return new Map(
+    parameters.map(({ name }) => {
+      const tensor = state.get(ema === null ? name : averageName(name));
+      if (!tensor) throw new InternalError(`training state: no ${ema === null ? name : averageName(name)}`);
+      return [name, tensor];
+    }),
+  );
+}
+
+/** A model file without thresholds worth the name: all 0. */
+export function uncalibratedModel(
+  weights: ReadonlyMap<string, StateTensor>,
+  parameters: readonly ParameterSpec[],
+  position: Pick<TrainingPosition, "config" | "data" | "step">,
+  { training }: TrainingData,
+): ModelFile {
+  const { config } = position;
+  const { name, split, fingerprint, classNames } = training;
+  const zeros = [{ percentile: 0, values: classNames.map(() => 0) }];
+  const card: ModelCard = {
+    format: 2,
+    version: packageVersion(),
+    model: modelConfigOf(config, classNames.length, channelsOf(training)),
+    classNames: [...classNames],
+    parameters: countWeights(parameters),
+    prior: config.prior,
+    calibration: { source: "training", data: name, split, fingerprint, correctOnly: true, counts: [], percentile: 0, thresholds: zeros },
+    training: { config, data: position.data, steps: position.step, images: training.count },
+    measured: {},
+  };
+  const logPriors = config.prior === "uniform" ? undefined : trainingLogPriors(training);
+  return makeModelFile(new Map([...weights].map(([key, { data }]) => [key, data])), card, logPriors);
+}
+
+/** Takes the thresholds from the training images and, where some are held out, from those too, and writes `<out>/model.onnx`. */
+export async function writeModel(
+  draft: ModelFile,
+  { training, validation }: TrainingData,
+  config: TrainConfig,
+  out: string,
+  options: Pick<CalibrateOptions, "threads" | "onProgress">,
+): Promise<{ readonly model: ModelFile; readonly modelPath: string }> {
+  const { percentile } = config;
+  const percentiles = [...storedPercentiles];
+  let { file } = await calibrateModel(draft, training, { ...options, percentile, percentiles, source: "training" });
+  if (validation) {
+    ({ file } = await calibrateModel(file, validation, { ...options, percentile, percentiles, source: "validation" }));
+    file = withCard(file, putInForce(file.card, config.thresholdsFrom, percentile));
+  }
+  const modelPath = join(out, modelName);
+  writeFileAtomic(modelPath, encodeModelFile(file));
+  return { model: file, modelPath };
+}
+
+function trainingLogPriors({ labels, classNames }: ImageSet): Float32Array {
+  const counts = new Float32Array(classNames.length);
+  for (const label of labels) counts[label]!++;
+  return counts.map((count) => Math.log(count / labels.length));
+}
