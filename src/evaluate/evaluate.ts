@@ -1,8 +1,9 @@
-import type { ModelCard, ThresholdSet } from "../classify/card.ts";
+import { calibrationsOf, sourceOf, thresholdsAt } from "../classify/calibrations.ts";
+import type { ModelCard } from "../classify/card.ts";
 import type { Classification, Classifier } from "../classify/classifier.ts";
 import { UserError } from "../core/errors.ts";
 import type { ImageSet } from "../data/image-set.ts";
-import type { Evaluation } from "./evaluation.ts";
+import type { Evaluation, Thresholds } from "./evaluation.ts";
 import { evaluateInDistribution, type InDistributionOptions } from "./in-distribution.ts";
 import { type BootstrapOptions, resolveBootstrap } from "./metrics/bootstrap.ts";
 import { evaluateOutOfDistribution } from "./out-of-distribution.ts";
@@ -10,7 +11,7 @@ import { evaluateOutOfDistribution } from "./out-of-distribution.ts";
 export interface EvaluateOptions extends Pick<InDistributionOptions, "risks" | "coverages"> {
   /** Data the classifier should refuse. */
   readonly ood?: readonly ImageSet[];
-  /** Percentiles of the thresholds, each one the model file carries; default 1 and 2. */
+  /** Percentiles of the thresholds, each one the model file carries; default 1 and 2. Of every source the file has thresholds from. */
   readonly percentiles?: readonly number[];
   /** The model's name in the result. */
   readonly model?: string;
@@ -34,7 +35,7 @@ export interface EvaluationRun {
 export async function evaluate(classifier: Classifier, data: ImageSet, options: EvaluateOptions = {}): Promise<EvaluationRun> {
   const { ood = [], percentiles = [1, 2], model = "", onProgress, risks, coverages } = options;
   const { card, logPriors } = classifier;
-  const thresholds = percentiles.map((percentile) => thresholdsAt(card, percentile));
+  const thresholds = thresholdsOf(card, percentiles);
   if (data.classNames.join("\n") !== card.classNames.join("\n")) {
     throw new UserError(
       `evaluate: the model knows the classes ${card.classNames.join(", ")}; ${data.name} has ${data.classNames.join(", ")}`,
@@ -87,11 +88,15 @@ function requireNumbers({ name, split }: ImageSet, classification: Classificatio
   throw new UserError(`${name} (${split}): the model gives NaN for image ${image}: its weights are damaged or its training diverged`);
 }
 
-function thresholdsAt({ calibration }: ModelCard, percentile: number): ThresholdSet {
-  const found = calibration.thresholds.find((set) => set.percentile === percentile);
-  if (found) return found;
-  const known = calibration.thresholds.map((set) => set.percentile).join(", ");
-  throw new UserError(
-    `percentile ${percentile}: the model file has thresholds at ${known}. Add it with: sdim calibrate MODEL --data ${calibration.data} --percentile ${calibration.percentile},${percentile}`,
-  );
+/** Those in force at each percentile and, of every other source that the file has thresholds from, those it has at them. */
+function thresholdsOf(card: ModelCard, percentiles: readonly number[]): Thresholds[] {
+  const inForce = sourceOf(card.calibration);
+  const others = calibrationsOf(card).slice(1);
+  return [
+    ...percentiles.map((percentile) => ({ ...thresholdsAt(card, percentile), source: inForce })),
+    ...others.flatMap((calibration) => {
+      const sets = calibration.thresholds.filter(({ percentile }) => percentiles.includes(percentile));
+      return sets.map((set) => ({ ...set, source: sourceOf(calibration) }));
+    }),
+  ];
 }

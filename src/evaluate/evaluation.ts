@@ -1,4 +1,4 @@
-import type { ThresholdSet } from "../classify/card.ts";
+import type { CalibrationSource, ThresholdSet } from "../classify/card.ts";
 import type { Classification } from "../classify/classifier.ts";
 import type { Interval } from "./metrics/bootstrap.ts";
 import type { ReliabilityBin } from "./metrics/calibration.ts";
@@ -8,9 +8,15 @@ import type { RiskCoveragePoint } from "./metrics/selective.ts";
 // What an evaluation says. docs/evaluation.md defines every number. Rates are from 0 to 1. `intervals` holds the bootstrap intervals of the
 // fields of the same names beside it; null where none were asked for or the value is defined in no resample.
 
-/** With thresholds at one percentile, on in-distribution data (paper, Table 2). */
+/** Thresholds at one percentile, and of what images' log-likelihoods; null where that is not said. */
+export interface Thresholds extends ThresholdSet {
+  readonly source: CalibrationSource | null;
+}
+
+/** With thresholds at one percentile, on in-distribution data (paper, Table 2, whose thresholds are from the training images). */
 export interface RejectionRow {
   readonly percentile: number;
+  readonly source: CalibrationSource | null;
   /** Share rejected by the decision rule; lower is better here. */
   readonly rejectionRate: number;
   /** Accuracy on the accepted part, higher is better; null when nothing is accepted. */
@@ -21,6 +27,7 @@ export interface RejectionRow {
 /** With thresholds at one percentile, on out-of-distribution data: higher is better. */
 export interface OodRejectionRow {
   readonly percentile: number;
+  readonly source: CalibrationSource | null;
   /** Share rejected by the decision rule: winning log-likelihood strictly below the winning class's threshold. */
   readonly decisionRejectionRate: number;
   /** The paper's Table 3: mean over classes c of the share with ll_c strictly below threshold c. Not the decision rule. */
@@ -121,6 +128,10 @@ export interface Evaluation extends InDistributionMetrics {
   readonly bootstrap: { readonly resamples: number; readonly level: number; readonly seed: number };
   readonly ood: readonly OodEvaluation[];
 }
+
+/** `1`, or `1 of validation` where the thresholds are not from the training images. */
+export const nameOfThresholds = ({ percentile, source }: Pick<Thresholds, "percentile" | "source">): string =>
+  source === null || source === "training" ? String(percentile) : `${percentile} of ${source}`;
 
 export const correctness = ({ labels }: Classification, truth: Int32Array): Uint8Array =>
   Uint8Array.from(labels, (label, i) => Number(label === truth[i]));

@@ -1,6 +1,5 @@
-import type { ThresholdSet } from "../classify/card.ts";
 import type { Classification } from "../classify/classifier.ts";
-import { acceptedAt, correctness, type InDistributionMetrics } from "./evaluation.ts";
+import { acceptedAt, correctness, type InDistributionMetrics, type Thresholds } from "./evaluation.ts";
 import { type BootstrapOptions, bootstrap } from "./metrics/bootstrap.ts";
 import {
   adaptiveCalibrationError,
@@ -98,7 +97,7 @@ export function evaluateInDistribution(
   classification: Classification,
   truth: Int32Array,
   classCount: number,
-  thresholds: readonly ThresholdSet[],
+  thresholds: readonly Thresholds[],
   { logPriors, risks = givenRisks, coverages = givenCoverages, ...options }: InDistributionOptions = {},
 ): InDistributionMetrics {
   const { labels, logLikelihoods, classLogLikelihoods, count } = classification;
@@ -116,8 +115,9 @@ export function evaluateInDistribution(
     accuracy: values["accuracy"]!,
     perClassAccuracy: classes.map((name) => values[name]!),
     confusion: confusionMatrix(labels, truth, classCount),
-    rejection: thresholds.map(({ percentile }, t) => ({
+    rejection: thresholds.map(({ percentile, source }, t) => ({
       percentile,
+      source,
       rejectionRate: values[`rejected${t}`]!,
       selectiveAccuracy: values[`selective${t}`]!,
       intervals: { rejectionRate: of(`rejected${t}`), selectiveAccuracy: of(`selective${t}`) },

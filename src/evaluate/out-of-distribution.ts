@@ -1,6 +1,6 @@
 import type { ThresholdSet } from "../classify/card.ts";
 import type { Classification } from "../classify/classifier.ts";
-import { acceptedAt, type OodEvaluation, type OodMetrics } from "./evaluation.ts";
+import { acceptedAt, type OodEvaluation, type OodMetrics, type Thresholds } from "./evaluation.ts";
 import { type BootstrapOptions, bootstrap } from "./metrics/bootstrap.ts";
 import { auroc, averagePrecision, falsePositiveRateAt, rank, rocCurve, type Steps, steps, swapped } from "./metrics/detection.ts";
 import { rejectionRate } from "./metrics/selective.ts";
@@ -10,7 +10,7 @@ export function evaluateOutOfDistribution(
   inside: Classification,
   outside: Classification,
   classCount: number,
-  thresholds: readonly ThresholdSet[],
+  thresholds: readonly Thresholds[],
   options: BootstrapOptions = {},
 ): Omit<OodEvaluation, "data" | "fingerprint"> {
   const minus = (values: Float32Array) => values.map((value) => -value);
@@ -33,8 +33,9 @@ export function evaluateOutOfDistribution(
   return {
     count: outside.count,
     ...metrics,
-    rejection: thresholds.map(({ percentile }, t) => ({
+    rejection: thresholds.map(({ percentile, source }, t) => ({
       percentile,
+      source,
       decisionRejectionRate: values[`decision${t}`]!,
       perClassRejectionRate: values[`perClass${t}`]!,
       intervals: { decisionRejectionRate: of(`decision${t}`), perClassRejectionRate: of(`perClass${t}`) },

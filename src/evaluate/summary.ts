@@ -1,4 +1,4 @@
-import type { Evaluation } from "./evaluation.ts";
+import { type Evaluation, nameOfThresholds } from "./evaluation.ts";
 import type { Interval } from "./metrics/bootstrap.ts";
 
 /** One line of the summary: what was measured, and a value per percentile or one for all. */
@@ -64,7 +64,7 @@ export function summaryRows({ data, count, accuracy, rejection, aurc, calibratio
 
 /** The summary as aligned plain text. */
 export function renderTable(evaluation: Evaluation): string {
-  const header: SummaryRow = { what: "thresholds at percentile", values: evaluation.rejection.map(({ percentile }) => String(percentile)) };
+  const header: SummaryRow = { what: "thresholds at percentile", values: evaluation.rejection.map(nameOfThresholds) };
   const rows = [header, ...summaryRows(evaluation)];
   const label = Math.max(...rows.map(({ what }) => what.length));
   const cell = Math.max(...rows.flatMap(({ values }) => values.map((value) => value.length)));

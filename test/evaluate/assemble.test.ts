@@ -79,7 +79,7 @@ const outside = scored(
 );
 
 const assemble = () => {
-  const sets = thresholds.slice(1);
+  const sets = thresholds.slice(1).map((set) => ({ ...set, source: "training" as const }));
   return assembleReport({
     title: "t",
     createdAt: "2026-01-02T03:04:05.000Z",

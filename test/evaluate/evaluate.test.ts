@@ -7,6 +7,7 @@ import { takeFirst } from "../../src/data/image-set.ts";
 import { synthesise } from "../../src/data/synthetic.ts";
 import { evaluate } from "../../src/evaluate/evaluate.ts";
 import { winningPosteriors } from "../../src/evaluate/metrics/calibration.ts";
+import { renderTable } from "../../src/evaluate/summary.ts";
 import { replaceInitializer } from "../../src/onnx/model-file.ts";
 import { train } from "../../src/train/train.ts";
 import { temporaryFolder, testDigits, tinyConfig, trainingDigits } from "../support/digits.ts";
@@ -44,6 +45,28 @@ describe("evaluate", () => {
       ood: [{ data: "uniform-noise", fingerprint: noise.fingerprint, count: 50 }],
     });
     expect((await evaluate(classifier, digits, { ood: [noise], bootstrap: { resamples: 100, seed: 4 } })).evaluation).toEqual(evaluation);
+  });
+
+  it("reports the thresholds in force and, beside them, those of every other source the file has, each by its own values", async () => {
+    const file = readModelFile(join(folder, "model.onnx"));
+    const high = file.card.classNames.map(() => 1e9);
+    const heldOut = { ...file.card.calibration, source: "validation" as const, thresholds: [{ percentile: 1, values: high }] };
+    const both = await Classifier.load({ ...file, card: { ...file.card, format: 2, otherCalibrations: [heldOut] } });
+    const { evaluation } = await evaluate(both, digits, { ood: [synthesise("constant", digits, { count: 20 })] });
+    const names = (rows: readonly { readonly percentile: number; readonly source: string | null }[]) =>
+      rows.map(({ percentile, source }) => [percentile, source]);
+    const expected = [
+      [1, "training"],
+      [2, "training"],
+      [1, "validation"],
+    ];
+    expect(names(evaluation.rejection)).toEqual(expected);
+    expect(names(evaluation.ood[0]!.rejection)).toEqual(expected);
+    expect(evaluation.rejection[0]!.rejectionRate).toBeLessThan(1);
+    expect(evaluation.rejection[2]!.rejectionRate).toBe(1);
+    expect(evaluation.ood[0]!.rejection[2]!.decisionRejectionRate).toBe(1);
+    expect(renderTable(evaluation).split("\n")[0]).toMatch(/1 +2 +1 of validation$/);
+    await both.release();
   });
 
   it("refuses sets of other channels until they are converted", async () => {

@@ -21,7 +21,7 @@ function classified(rows: readonly (readonly number[])[]): Classification {
 }
 
 describe("evaluation", () => {
-  const thresholds = [{ percentile: 1, values: [10, 20] }];
+  const thresholds = [{ percentile: 1, values: [10, 20], source: "training" as const }];
   const inside = classified([
     [10, 0],
     [9.5, 0],
@@ -38,7 +38,7 @@ describe("evaluation", () => {
   it("compares in float32, as the model file does", () => {
     // float32(0.7) is below 0.7: compared in float64, a log-likelihood at the threshold would be rejected.
     const atThreshold = classified([[0.7, 0]]);
-    const sets = [{ percentile: 1, values: [0.7, 0.7] }];
+    const sets = [{ percentile: 1, values: [0.7, 0.7], source: "training" as const }];
     expect([...acceptedAt(atThreshold, sets[0]!)]).toEqual([1]);
     expect(evaluateOutOfDistribution(atThreshold, atThreshold, 2, sets).rejection[0]!.perClassRejectionRate).toBe(1 / 2);
   });
@@ -168,7 +168,7 @@ describe("evaluation", () => {
       classified(Array.from({ length: count }, () => [mean + 8 * random.normal(), mean - 3 + 8 * random.normal()]));
     const [known, unknown] = [images(1500, 30), images(900, 20)];
     const labels = known.labels.map((label, i) => (random.uniform() < (known.logLikelihoods[i]! < 30 ? 0.5 : 0.1) ? 1 - label : label));
-    const sets = [{ percentile: 1, values: [28, 26] }];
+    const sets = [{ percentile: 1, values: [28, 26], source: "training" as const }];
     const inResult = evaluateInDistribution(known, labels, 2, sets);
     const outResult = evaluateOutOfDistribution(known, unknown, 2, sets);
     const [inRow, outRow] = [inResult.rejection[0]!, outResult.rejection[0]!];

@@ -64,11 +64,18 @@ const report: RunReport = {
     rejection: [
       {
         percentile: 1,
+        source: "training",
         rejectionRate: 0.0123,
         selectiveAccuracy: 0.9987,
         intervals: { rejectionRate: { low: 0.0101, high: 0.0145 }, selectiveAccuracy: null },
       },
-      { percentile: 2, rejectionRate: 0.0234, selectiveAccuracy: null, intervals: { rejectionRate: null, selectiveAccuracy: null } },
+      {
+        percentile: 2,
+        source: "validation",
+        rejectionRate: 0.0234,
+        selectiveAccuracy: null,
+        intervals: { rejectionRate: null, selectiveAccuracy: null },
+      },
     ],
     aurc: 0.01,
     excessAurc: 0.009,
@@ -104,12 +111,14 @@ const report: RunReport = {
         rejection: [
           {
             percentile: 1,
+            source: "training",
             decisionRejectionRate: 0.432,
             perClassRejectionRate: 0.9431,
             intervals: { decisionRejectionRate: { low: 0.401, high: 0.463 }, perClassRejectionRate: null },
           },
           {
             percentile: 2,
+            source: "validation",
             decisionRejectionRate: 0.532,
             perClassRejectionRate: 0.9531,
             intervals: { decisionRejectionRate: null, perClassRejectionRate: null },
@@ -236,10 +245,10 @@ describe("renderReport", () => {
     const rejected = tableUnder("Data it should refuse", 1);
     expect([...rejected.querySelectorAll("thead th")].map(({ textContent }) => textContent)).toEqual([
       "data set",
-      "decision rule, 1% ↑",
-      "decision rule, 2% ↑",
-      "class-wise, 1% ↑",
-      "class-wise, 2% ↑",
+      "decision rule, percentile 1 ↑",
+      "decision rule, percentile 2 of validation ↑",
+      "class-wise, percentile 1 ↑",
+      "class-wise, percentile 2 of validation ↑",
     ]);
     expect(cellsOf(rejected)).toEqual([["garments", "43.20% [40.10, 46.30]", "53.20%", "94.31%", "95.31%"]]);
   });
@@ -346,7 +355,7 @@ describe("renderReport", () => {
 
   it("does not speak of a rest where nothing is accepted", () => {
     const intervals = { rejectionRate: null, selectiveAccuracy: null };
-    const rejection = [{ percentile: 1, rejectionRate: 1, selectiveAccuracy: null, intervals }];
+    const rejection = [{ percentile: 1, source: "training" as const, rejectionRate: 1, selectiveAccuracy: null, intervals }];
     const { document } = parseHTML(renderReport({ ...report, evaluation: { ...report.evaluation, rejection } }));
     expect(document.querySelector(".lead")!.textContent).toContain("it refuses 100.00% of them. Of 1,000");
   });

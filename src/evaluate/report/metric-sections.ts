@@ -1,4 +1,4 @@
-import type { Evaluation } from "../evaluation.ts";
+import { type Evaluation, nameOfThresholds } from "../evaluation.ts";
 import type { Interval } from "../metrics/bootstrap.ts";
 import { intervalNote, percent, percentWithInterval, withInterval } from "../summary.ts";
 import { escapeHtml } from "./html.ts";
@@ -86,7 +86,7 @@ ${beside(figure("Reliability diagram", reliabilityDiagram(evaluation)), table("B
 export function outOfDistribution({ evaluation }: RunReport): string {
   const { ood, rejection } = evaluation;
   if (ood.length === 0) return "";
-  const percentiles = rejection.map(({ percentile }) => percentile);
+  const percentiles = rejection.map(nameOfThresholds);
   const detection = table(
     caption("Told apart by the outlier score, minus the winning log-likelihood. ↑ higher is better, ↓ lower is better.", evaluation),
     [
@@ -112,8 +112,8 @@ export function outOfDistribution({ evaluation }: RunReport): string {
     caption("Rejected with thresholds at the percentile. ↑ higher is better.", evaluation),
     [
       "data set",
-      ...percentiles.map((percentile) => `decision rule, ${percentile}% ↑`),
-      ...percentiles.map((percentile) => `class-wise, ${percentile}% ↑`),
+      ...percentiles.map((percentile) => `decision rule, percentile ${percentile} ↑`),
+      ...percentiles.map((percentile) => `class-wise, percentile ${percentile} ↑`),
     ],
     ood.map((set) => [
       set.data,

@@ -1,3 +1,4 @@
+import { nameOfThresholds } from "../evaluation.ts";
 import { intervalNote, percent, summaryRows } from "../summary.ts";
 import { classHistograms, lossCurves } from "./charts.ts";
 import { escapeHtml } from "./html.ts";
@@ -12,7 +13,7 @@ export function summary({ evaluation, card }: RunReport): string {
   if (first) {
     const rest = first.selectiveAccuracy === null ? "" : ` and is right on ${percent(first.selectiveAccuracy)} of the rest`;
     sentences.push(
-      `When it may say “I don’t know” (thresholds at percentile ${first.percentile} of the training set), it refuses ${percent(first.rejectionRate)} of them${rest}.`,
+      `When it may say “I don’t know” (thresholds at percentile ${first.percentile} of ${first.source === "validation" ? "images held out of the training" : "the training set"}), it refuses ${percent(first.rejectionRate)} of them${rest}.`,
     );
   }
   for (const [i, set] of evaluation.ood.entries()) {
@@ -27,7 +28,7 @@ export function summary({ evaluation, card }: RunReport): string {
 }
 
 export function mainTable({ evaluation }: RunReport): string {
-  const percentiles = evaluation.rejection.map(({ percentile }) => percentile);
+  const percentiles = evaluation.rejection.map(nameOfThresholds);
   const head = percentiles.map((percentile) => `<th scope="col">percentile ${percentile}</th>`).join("");
   const rows = summaryRows(evaluation).map(({ what, values }) => {
     const span = values.length === 1 && percentiles.length > 1 ? ` colspan="${percentiles.length}"` : "";
