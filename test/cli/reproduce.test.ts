@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -56,6 +56,25 @@ describe("sdim reproduce", () => {
     expect(softmaxRow.cells[0]).toEqual({ paper: 99.42, ours: null, interval: null });
     expect(stdout).toContain(readFileSync(join(out, "table2.md"), "utf8").trim());
   });
+
+  it.runIf(existsSync("/usr/share/datasets/fashion-mnist"))(
+    "writes a card with every number, and how long it took, beside the model",
+    async () => {
+      const facts = {
+        elapsedSeconds: 3600,
+        circumstances: { command: "sdim train", at: "2026-01-02T03:04:05Z", machine: "a machine", cores: 3 },
+      };
+      writeFileSync(join(models, "mnist", "training.json"), JSON.stringify(facts));
+      const { code } = await sdim("reproduce", "cards", "--data", "mnist", "--models", models);
+      expect(code).toBe(0);
+      const card = readFileSync(join(models, "mnist", "README.md"), "utf8");
+      const { evaluation } = JSON.parse(readFileSync(join(models, "mnist", "evaluation.json"), "utf8"));
+      expect(card).toContain(`| accuracy, nothing rejected | ${(100 * evaluation.accuracy).toFixed(2)}% (`);
+      expect(card.match(/^\| fashion-mnist \(10000\) \| [125] \|/gm)).toHaveLength(3);
+      expect(card).toContain("Took 60 minutes on a machine, 3 cores, until 2026-01-02, by `sdim train`.");
+      expect(card).toContain("epochs 3, batchSize 32");
+    },
+  );
 
   it("refuses what it does not know, and a figure without its model", async () => {
     expect(await sdim("reproduce", "table8")).toMatchObject({ code: 2, stderr: expect.stringContaining("table1") });

@@ -1,11 +1,11 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { Argument, type Command } from "commander";
 import sharp from "sharp";
 import type { ModelCard } from "../../classify/card.ts";
 import { Classifier } from "../../classify/classifier.ts";
-import { encodeModelFile, readModelFile } from "../../classify/model-file.ts";
-import { commandLine } from "../../core/circumstances.ts";
+import { encodeModelFile } from "../../classify/model-file.ts";
+import { circumstances, commandLine } from "../../core/circumstances.ts";
 import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import type { ImageSet } from "../../data/image-set.ts";
@@ -13,13 +13,14 @@ import { type LoadOptions, loadDataset } from "../../data/registry.ts";
 import { synthesise, syntheticNames } from "../../data/synthetic.ts";
 import { type EvaluationRun, evaluate } from "../../evaluate/evaluate.ts";
 import { classConditionalsFigure } from "../../evaluate/protocols/figures.ts";
-import { renderModelCard } from "../../evaluate/protocols/model-card.ts";
+import { renderModelCard, type TrainingFacts } from "../../evaluate/protocols/model-card.ts";
 import { type PaperModel, paperModels } from "../../evaluate/protocols/paper.ts";
 import { sources, tableMarkdown } from "../../evaluate/protocols/render.ts";
 import { type MeasuredModel, type ReproducedTable, table1, table2, table3, tablePercentiles } from "../../evaluate/protocols/tables.ts";
 import { type EvaluationRecord, evaluationRecord } from "../../evaluate/record.ts";
 import { classScores } from "../../evaluate/report/assemble.ts";
-import { checkpointPath } from "../../train/checkpoint.ts";
+import { runtimeVersion } from "../../runtime/session.ts";
+import { hasCheckpoint } from "../../train/checkpoint.ts";
 import { resolveConfig } from "../../train/config.ts";
 import { dataDirOption, wordList } from "../options.ts";
 import { note, ProgressLine, printLine } from "../output.ts";
@@ -28,6 +29,8 @@ import { trainWithProgress } from "./train.ts";
 const tables = { table1, table2, table3 };
 /** The model whose class conditionals each figure shows, against its out-of-distribution set. */
 const figures = { figure2: "fashion-mnist", figure3: "cifar10" } as const;
+/** Beside the paper's two, on a model's card. */
+const cardPercentiles = [5];
 type TableName = keyof typeof tables;
 type FigureName = keyof typeof figures;
 const isTable = (name: string): name is TableName => Object.hasOwn(tables, name);
@@ -118,10 +121,14 @@ async function trainedModel(model: PaperModel, options: ReproduceOptions): Promi
   if (!options.train) return undefined;
   const out = join("runs", "reproduce", model.id);
   const data = await loadDataset(model.data, "train", loading(options));
-  const resume = existsSync(checkpointPath(out)) && !existsSync(join(out, "model.onnx"));
-  const trained = existsSync(join(out, "model.onnx"))
-    ? readModelFile(join(out, "model.onnx"))
-    : (await trainWithProgress({ out, resume }, resolveConfig({ ...model.recipe }), data)).model;
+  // A training that was stopped goes on; one that was finished only exports again.
+  const resume = hasCheckpoint(out);
+  const { model: trained, elapsedSeconds } = await trainWithProgress({ out, resume }, resolveConfig({ ...model.recipe }), data);
+  const facts: TrainingFacts = {
+    elapsedSeconds,
+    circumstances: circumstances(commandLine("sdim", process.argv.slice(2)), runtimeVersion()),
+  };
+  writeFileAtomic(trainingFactsPath(dirname(path)), `${JSON.stringify(facts, null, 2)}\n`);
   writeFileAtomic(path, encodeModelFile(trained));
   return path;
 }
@@ -144,7 +151,7 @@ async function measureModel(
   const line = new ProgressLine();
   const run = await evaluate(classifier, test, {
     ood,
-    percentiles: tablePercentiles,
+    percentiles: needs.synthetic ? [...tablePercentiles, ...cardPercentiles] : tablePercentiles,
     model: path,
     onProgress: (set, done, total) => line.show(`${model.id}: scoring ${set}: ${done} of ${total}`, done === total),
   });
@@ -166,12 +173,20 @@ function writeTable(table: ReproducedTable, models: readonly MeasuredModel[], { 
   printLine(markdown);
 }
 
+const trainingFactsPath = (folder: string): string => join(folder, "training.json");
+
+/** None for a model file that was put there by hand. */
+function trainingFacts(folder: string): TrainingFacts | undefined {
+  const path = trainingFactsPath(folder);
+  return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as TrainingFacts) : undefined;
+}
+
 /** README.md and evaluation.json beside each model file. */
 function writeCards(models: readonly MeasuredModel[], options: ReproduceOptions): void {
   for (const { model, measured } of models) {
     if (!measured) continue;
     const folder = join(options.models, model.id);
-    writeFileAtomic(join(folder, "README.md"), renderModelCard(model, measured.card, measured.record));
+    writeFileAtomic(join(folder, "README.md"), renderModelCard(model, measured.card, measured.record, trainingFacts(folder)));
     writeFileAtomic(join(folder, "evaluation.json"), `${JSON.stringify(measured.record, null, 2)}\n`);
     printLine(`${join(folder, "README.md")} and evaluation.json`);
   }

@@ -1,8 +1,22 @@
 import type { ModelCard } from "../../classify/card.ts";
+import type { Circumstances } from "../../core/circumstances.ts";
 import type { Interval } from "../metrics/bootstrap.ts";
 import type { EvaluationRecord } from "../record.ts";
 import type { PaperModel } from "./paper.ts";
 import { sources } from "./render.ts";
+
+/** How long a model was trained, and where: `models/<id>/training.json`. It is no part of the model file, which is the same for every run of a config. */
+export interface TrainingFacts {
+  readonly elapsedSeconds: number;
+  readonly circumstances: Pick<Circumstances, "command" | "at" | "machine" | "cores">;
+  /** What else is to be known of the time. */
+  readonly remark?: string;
+}
+
+function trainedHow({ elapsedSeconds, circumstances, remark }: TrainingFacts): string {
+  const { command, at, machine, cores } = circumstances;
+  return `Took ${Math.round(elapsedSeconds / 60)} minutes on ${machine}, ${cores} cores, until ${at.slice(0, 10)}, by \`${command}\`.${remark === undefined ? "" : ` ${remark}`}`;
+}
 
 const percent = (fraction: number | null, interval: Interval | null = null): string => {
   const shown = (value: number) => `${(100 * value).toFixed(2)}%`;
@@ -17,7 +31,12 @@ const table = (header: readonly string[], rows: readonly (readonly string[])[]):
 ];
 
 /** README.md of a shipped model: what it is, on what it was trained, every number measured, and what it must not be trusted with. */
-export function renderModelCard({ id, data, head, depth }: PaperModel, card: ModelCard, record: EvaluationRecord): string {
+export function renderModelCard(
+  { id, data, head, depth }: PaperModel,
+  card: ModelCard,
+  record: EvaluationRecord,
+  facts: TrainingFacts | undefined,
+): string {
   const { evaluation } = record;
   const { intervals, calibration } = evaluation;
   const config = Object.entries((card.training as { config?: Record<string, unknown> }).config ?? {});
@@ -68,7 +87,7 @@ export function renderModelCard({ id, data, head, depth }: PaperModel, card: Mod
     "",
     "## Training",
     "",
-    `${card.training["images"]} images, ${card.training["steps"]} steps. Config: ${config.map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(", ")}.`,
+    `${card.training["images"]} images, ${card.training["steps"]} steps. Config: ${config.map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(", ")}.${facts ? ` ${trainedHow(facts)}` : ""}`,
     "",
     "## Limits",
     "",
