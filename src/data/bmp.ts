@@ -1,8 +1,8 @@
 import { UserError } from "../core/errors.ts";
 import type { Picture } from "./picture.ts";
 
-// sharp does not read BMP. The MIT readers on npm do not fit: fast-bmp takes only the newest of the headers, bmp-ts and bmp-js allocate
-// what a header asks for before they look whether the file holds it.
+// sharp does not read BMP. The MIT readers on npm do not fit: fast-bmp takes only the newest of the headers, bmp-ts allocates what a
+// header asks for before it looks whether the file holds it.
 
 /** Numbers that say how the pixels of a BMP are stored. */
 export interface BmpHeader {
