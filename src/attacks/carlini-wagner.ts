@@ -42,14 +42,17 @@ export const carliniWagner: AttackDefinition = defineAttack({
     needs: "gradients",
     perturb: async (problem) => {
       const made = problem.images.slice();
-      for (const group of slices(problem.count, groupSize)) await searchConstants(problem, group, made, settings);
+      for (const group of slices(problem.count, groupSize)) {
+        await searchConstants(problem, group, made, settings);
+        problem.progress(problem.count - group.at(-1)! - 1);
+      }
       return made;
     },
   }),
 });
 
 /** Samples worked on at once: whole batches of the model, and bounded memory. */
-const groupSize = 256;
+const groupSize = 128;
 
 /** Nearest adversarials of one constant. */
 interface Found {
@@ -71,7 +74,9 @@ async function searchConstants(problem: Problem, group: readonly number[], made:
   const lower = new Float64Array(group.length);
   const upper = new Float64Array(group.length).fill(Number.POSITIVE_INFINITY);
   for (let search = 0; search < settings.binarySearchSteps; search++) {
-    const found = await descend(problem, group, constants, settings);
+    // All samples end together: the part of the constants tried stands for as many samples finished.
+    const open = problem.count - group[0]! - Math.floor((group.length * search) / settings.binarySearchSteps);
+    const found = await descend(problem, group, constants, settings, () => problem.progress(open));
     const candidates = indices(group.length).filter((i) => found.squares[i]! < Number.POSITIVE_INFINITY);
     const { isAdversarial } = await problem.score(
       candidates.map((i) => group[i]!),
@@ -103,7 +108,13 @@ const fall = 0.9999;
  *   min_w |x(w) - x_0|^2 + c max(0, kappa - m(x(w))),   x(w) = (tanh w + 1) / 2
  * by Adam from w(x_0), with m the margin and c of the sample. A sample is left alone when a tenth of the steps has not lowered its loss.
  */
-async function descend(problem: Problem, group: readonly number[], constants: Float64Array, settings: Settings): Promise<Found> {
+async function descend(
+  problem: Problem,
+  group: readonly number[],
+  constants: Float64Array,
+  settings: Settings,
+  progress: () => void,
+): Promise<Found> {
   const { size } = problem;
   const { steps, confidence } = settings;
   const objective = { kind: settings.loss, targeted: problem.isTargeted } as const;
@@ -146,7 +157,7 @@ async function descend(problem: Problem, group: readonly number[], constants: Fl
       left.push(i);
     }
     open = left;
-    problem.progress(problem.count - group[0]!);
+    progress();
   }
   return found;
 }

@@ -35,7 +35,10 @@ export const deepfool: AttackDefinition = defineAttack({
     needs: "gradients",
     perturb: async (problem) => {
       const made = problem.images.slice();
-      for (const group of slices(problem.count, groupSize)) await walk(problem, group, made, settings);
+      for (const group of slices(problem.count, groupSize)) {
+        await walk(problem, group, made, settings);
+        problem.progress(problem.count - group.at(-1)! - 1);
+      }
       return made;
     },
   }),

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { type AttackOptions, runAttack, type Samples } from "../../src/attacks/attack.ts";
 import { makeAttack } from "../../src/attacks/attacks.ts";
 import { misclassifiedAndAccepted } from "../../src/attacks/criteria.ts";
-import type { GraphModel } from "../../src/attacks/model.ts";
+import type { AttackedModel, GraphModel } from "../../src/attacks/model.ts";
 import { distanceToBoundary, gaussianModel, linearEquivalent, linearModel, type SmallModel } from "../support/attacked-models.ts";
 
 // DeepFool and Carlini & Wagner where the nearest adversarial is known in closed form.
@@ -37,7 +37,7 @@ afterAll(() => Promise.all(opened.map((model) => model.release())));
 /** Enough for four pixels. */
 const quick = { steps: 250, learningRate: 0.02, binarySearchSteps: 9, initialConstant: 1e-2 };
 
-async function outcomeOf(model: GraphModel, of: Samples, name: string, settings = {}, options: AttackOptions = {}) {
+async function outcomeOf(model: AttackedModel, of: Samples, name: string, settings = {}, options: AttackOptions = {}) {
   const { outcomes } = await runAttack(model, of, makeAttack(name, settings), options);
   return outcomes[0]!;
 }
@@ -154,6 +154,39 @@ describe("cw-l2", () => {
     expect(Math.max(...queries.gradients)).toBeLessThan(3 * quick.steps);
   });
 
+  it("returns nothing that the scoring pass does not confirm", async () => {
+    const stubborn: AttackedModel = {
+      shape: model.shape,
+      classes: model.classes,
+      dimension: model.dimension,
+      thresholds: model.thresholds,
+      score: async (x) => {
+        const scores = await model.score(x);
+        return { ...scores, labels: scores.labels.fill(0) };
+      },
+      gradient: (objective, x, inputs) => model.gradient(objective, x, inputs),
+      release: () => model.release(),
+    };
+    const settings = { ...quick, steps: 100, binarySearchSteps: 3, initialConstant: 1 };
+    expect(Array.from((await outcomeOf(model, samples, "cw-l2", settings)).success)).toEqual([1, 1]);
+    const { images, success, queries } = await outcomeOf(stubborn, samples, "cw-l2", settings);
+    expect(Array.from(images)).toEqual(Array.from(samples.images));
+    expect(Array.from(success)).toEqual([0, 0]);
+    expect(Array.from(queries.scores)).toEqual([3, 3]);
+  });
+
+  it("says how far it is", async () => {
+    const finished: number[] = [];
+    await outcomeOf(
+      model,
+      samples,
+      "cw-l2",
+      { ...quick, steps: 1, binarySearchSteps: 4 },
+      { onProgress: (_, done) => finished.push(done) },
+    );
+    expect(finished).toEqual([0, 0, 1, 1, 2]);
+  });
+
   it("returns the original where no image has the margin", async () => {
     const { images, success } = await outcomeOf(model, samples, "cw-l2", { ...quick, steps: 20, binarySearchSteps: 2, confidence: 1000 });
     expect(Array.from(images)).toEqual(Array.from(samples.images));
@@ -171,6 +204,16 @@ describe("deepfool", () => {
     expect(Array.from(all.queries.gradients)).toEqual([2, 2]);
     expect(Array.from(all.queries.scores)).toEqual([2, 2]);
     expect(Array.from(two.queries.gradients)).toEqual([1, 1]);
+  });
+
+  it("looks for the boundary where priors move it", async () => {
+    const logPriors = [0.5, 0.2, 0.3].map(Math.log);
+    const moved = linearModel({ ...linear, logPriors });
+    opened.push(moved);
+    const { sizes, queries } = await outcomeOf(moved, samples, "deepfool");
+    const decides = { rows: linear.rows, bias: linear.bias!.map((value, c) => value + logPriors[c]!) };
+    for (const [i, image] of [near, far].entries()) expectNearest(sizes.l2[i]!, distanceToBoundary(decides, image, 0, "l2"));
+    expect(Array.from(queries.gradients)).toEqual([2, 2]);
   });
 
   it("stops, and returns the original, where scores have no slope", async () => {
