@@ -206,6 +206,21 @@ describe("deepfool", () => {
     expect(Array.from(two.queries.gradients)).toEqual([1, 1]);
   });
 
+  it("looks first at the likeliest of the other classes", async () => {
+    // Without priors class 1 is the likeliest of the others, with these class 2.
+    const logPriors = [0.5, 0.01, 0.49].map(Math.log);
+    const withPriors = linearModel({ ...linear, logPriors });
+    opened.push(withPriors);
+    for (const [other, of, priors] of [
+      [1, model, [0, 0, 0]],
+      [2, withPriors, logPriors],
+    ] as const) {
+      const { sizes } = await outcomeOf(of, samples, "deepfool", { candidates: 2 });
+      const pair = { rows: [linear.rows[0]!, linear.rows[other]!], bias: [0, other].map((c) => linear.bias![c]! + priors[c]!) };
+      for (const [i, image] of [near, far].entries()) expectNearest(sizes.l2[i]!, distanceToBoundary(pair, image, 0, "l2"));
+    }
+  });
+
   it("looks for the boundary where priors move it", async () => {
     const logPriors = [0.5, 0.2, 0.3].map(Math.log);
     const moved = linearModel({ ...linear, logPriors });
