@@ -53,7 +53,7 @@ const leastStep = 1e-4;
 /**
  *   r_i = the shortest step on which a linear f_k reaches 0, of length |f_k| / |w_k|*,   over classes k, with f_k = s_k - s_y at x_i and
  *   w_k its gradient;   x_{i+1} = x_0 + (1 + overshoot) sum_j r_j, clipped to [0, 1]
- * until the class changes; |.|* is the dual norm. A targeted attack has the target as its only k, and as y the class that wins at x_i.
+ * until the class changes, whether or not that is all the criterion asks; |.|* is the dual norm. A targeted attack has the target as its only k, and as y the class that wins at x_i.
  */
 async function walk(problem: Problem, group: readonly number[], made: Float32Array, settings: Settings): Promise<void> {
   const { size, labels, targets } = problem;
@@ -70,7 +70,7 @@ async function walk(problem: Problem, group: readonly number[], made: Float32Arr
     for (const [at, i] of open.entries()) {
       const [sample, winner] = [group[i]!, scores.labels[at]!];
       if (targets ? winner === targets[sample] : winner !== labels[sample]) {
-        made.set(row(x, size, i), sample * size);
+        if (scores.isAdversarial[at] === 1) made.set(row(x, size, i), sample * size);
         continue;
       }
       if (step === 0) candidates[i] = targets ? [targets[sample]!] : likeliestOthers(problem, scores, at, settings.candidates - 1);

@@ -119,6 +119,14 @@ describe("the nearest image that is wrong and accepted", () => {
     expect([...scores.labels, ...scores.accepted]).toEqual([1, 1, 0, 0]);
     for (const [i, image] of images.entries()) expectNearest(sizes.l2[i]!, toPlane(image));
   });
+
+  it("is not what deepfool looks for: where it crosses is rejected, and it returns the original", async () => {
+    const { scores } = await outcomeOf(model, both, "deepfool");
+    expect([...scores.labels, ...scores.accepted]).toEqual([1, 1, 0, 0]);
+    const { success, images: made } = await outcomeOf(model, both, "deepfool", {}, { criterion: misclassifiedAndAccepted });
+    expect(Array.from(success)).toEqual([0, 0]);
+    expect(Array.from(made)).toEqual(Array.from(both.images));
+  });
 });
 
 describe("cw-l2", () => {
