@@ -32,21 +32,21 @@ export function httpErrorOf(error: unknown): HttpError {
   return new HttpError(500, "internal", "this is the server's failure, please report it: its log has the details");
 }
 
-/** Answers with an error, in the words of `bodyOf`. */
-export function sendError(
-  error: unknown,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  bodyOf: (error: HttpError) => unknown = errorBody,
-): FastifyReply {
+/** Answers with an error. Under /v2 its body is `{"error":"message"}`, as the Open Inference Protocol has it. */
+export function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const httpError = httpErrorOf(error);
   if (httpError.status === 500) request.log.error({ err: error }, "failed");
   const { retryAfterSeconds } = httpError.more;
   if (retryAfterSeconds !== undefined) reply.header("retry-after", retryAfterSeconds);
   // What is left of the body is not read.
   if (!request.raw.complete) reply.header("connection", "close");
-  return reply.code(httpError.status).type("application/json; charset=utf-8").send(bodyOf(httpError));
+  return reply
+    .code(httpError.status)
+    .type("application/json; charset=utf-8")
+    .send(isV2(request) ? { error: httpError.message } : errorBody(httpError));
 }
+
+const isV2 = ({ url }: FastifyRequest): boolean => /^\/v2(?![^/?#])/.test(url);
 
 /** Answers what is not HTTP, or did not come in time, and hangs up. */
 export function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {

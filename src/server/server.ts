@@ -4,7 +4,7 @@ import { requireApiKey } from "./auth.ts";
 import { addDocs } from "./docs.ts";
 import { InferenceService } from "./engine/service.ts";
 import { answerBrokenRequest, sendError } from "./error-answers.ts";
-import { errorBody, HttpError } from "./errors.ts";
+import { HttpError } from "./errors.ts";
 import { Metrics } from "./metrics.ts";
 import type { NamedModel } from "./model-names.ts";
 import type { ServerOptions } from "./options.ts";
@@ -13,7 +13,7 @@ import { reserveBodies } from "./reserve.ts";
 import { addClassify } from "./routes/classify.ts";
 import { addHealth, addMetrics, readiness } from "./routes/health.ts";
 import { addModels } from "./routes/models.ts";
-import { addV2, addV2Health, v2ErrorBody } from "./v2/routes.ts";
+import { addV2, addV2Health } from "./v2/routes.ts";
 
 export interface SdimServer {
   readonly app: FastifyInstance;
@@ -87,7 +87,12 @@ function fastify({ limits }: ServerOptions, logger: FastifyBaseLogger): FastifyI
     requestTimeout: limits.requestMs,
     connectionTimeout: 2 * limits.requestMs,
     keepAliveTimeout: 10_000,
-    http: { headersTimeout: Math.min(limits.requestMs, 10_000), connectionsCheckingInterval: Math.min(1000, limits.requestMs) },
+    http: {
+      headersTimeout: Math.min(limits.requestMs, 10_000),
+      connectionsCheckingInterval: Math.min(1000, limits.requestMs),
+      // Nothing here depends on the host, and Node refuses without a word of why.
+      requireHostHeader: false,
+    },
     forceCloseConnections: "idle",
     return503OnClosing: false,
     routerOptions: { maxParamLength: 200 },
@@ -100,12 +105,8 @@ function fastify({ limits }: ServerOptions, logger: FastifyBaseLogger): FastifyI
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply));
   app.setNotFoundHandler((request, reply) => {
-    const error = new HttpError(
-      404,
-      "not_found",
-      `no ${request.method} ${request.url.split("?")[0]!.slice(0, 200)} here: /docs lists what there is`,
-    );
-    return sendError(error, request, reply, request.url.startsWith("/v2") ? v2ErrorBody : errorBody);
+    const path = request.url.split("?")[0]!.slice(0, 200);
+    return sendError(new HttpError(404, "not_found", `no ${request.method} ${path} here: /docs lists what there is`), request, reply);
   });
   return app;
 }

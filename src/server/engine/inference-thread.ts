@@ -16,17 +16,20 @@ export class InferenceThread {
   private readonly pending = new Map<number, Pending>();
   private nextId = 0;
   private death: InternalError | undefined;
+  private isClosing = false;
+  private readonly ended: Promise<void>;
 
-  /** `onDeath`: called once when the thread ends without having been closed. */
-  constructor(onDeath: (error: InternalError) => void) {
-    this.worker = startThread(threadEntry(import.meta.url, "thread"), undefined);
+  /** `onDeath`: called once when the thread ends without having been closed. `entry`: its program, ours unless told. */
+  constructor(onDeath: (error: InternalError) => void, entry: URL = threadEntry(import.meta.url, "thread")) {
+    this.worker = startThread(entry, undefined);
+    this.ended = new Promise((resolve) => this.worker.once("exit", () => resolve()));
     this.worker.on("message", (answer: Answer) => this.settle(answer));
     const die = (reason: string) => {
       if (this.death) return;
       this.death = new InternalError(`an inference thread died: ${reason}`);
       for (const { reject } of this.pending.values()) reject(this.death);
       this.pending.clear();
-      onDeath(this.death);
+      if (!this.isClosing) onDeath(this.death);
     };
     this.worker.on("error", (error) => die(messageOf(error)));
     this.worker.on("exit", (code) => die(`it exited with code ${code}`));
@@ -46,9 +49,11 @@ export class InferenceThread {
     return (await this.ask({ kind: "classify", generation, images }, [images.pixels.buffer as ArrayBuffer])) as Inferred;
   }
 
+  /** Lets it finish what it was asked: ONNX Runtime takes the whole process down when a thread is ended in the middle of a run. */
   async close(): Promise<void> {
-    this.death ??= new InternalError("an inference thread was asked after it was closed");
-    await this.worker.terminate();
+    this.isClosing = true;
+    if (!this.death) await this.ask({ kind: "stop" });
+    await this.ended;
   }
 
   private ask(request: Request, handedOver: readonly ArrayBuffer[] = []): Promise<Value> {

@@ -23,7 +23,12 @@ export interface ClassifyRequest {
   readonly images: ImageBatch;
 }
 
-export type Request = LoadRequest | DropRequest | ClassifyRequest;
+/** The last one. */
+export interface StopRequest {
+  readonly kind: "stop";
+}
+
+export type Request = LoadRequest | DropRequest | ClassifyRequest | StopRequest;
 
 /** What one inference gives. */
 export interface Inferred {
@@ -31,7 +36,7 @@ export interface Inferred {
   readonly inferenceMs: number;
 }
 
-/** Of `load` the model's card, of `classify` the verdicts, of `drop` nothing. */
+/** Of `load` the model's card, of `classify` the verdicts, of `drop` and `stop` nothing. */
 export type Value = ModelCard | Inferred | undefined;
 
 export interface NumberedRequest {

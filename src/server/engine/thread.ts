@@ -52,12 +52,21 @@ async function drop(generation: number): Promise<undefined> {
   return undefined;
 }
 
+async function stop(): Promise<undefined> {
+  for (const classifier of classifiers.values()) await classifier.release();
+  // Nothing is left to wait for: the thread ends after its answer.
+  port.unref();
+  return undefined;
+}
+
 function handle(request: Request): Promise<Value> {
   switch (request.kind) {
     case "load":
       return load(request);
     case "drop":
       return drop(request.generation);
+    case "stop":
+      return stop();
     case "classify":
       return classify(request.generation, request.images, { batchSize: request.images.count });
   }

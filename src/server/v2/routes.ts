@@ -2,8 +2,6 @@ import type { FastifyInstance, FastifyReply } from "fastify";
 import { packageVersion } from "../../core/version.ts";
 import { withDeadline } from "../deadline.ts";
 import type { InferenceService } from "../engine/service.ts";
-import { sendError } from "../error-answers.ts";
-import type { HttpError } from "../errors.ts";
 import type { Metrics } from "../metrics.ts";
 import type { NotReady } from "../routes/health.ts";
 import { documented, inferRequest, inferResponse, v2Error, v2Model, v2Server } from "../schemas.ts";
@@ -16,9 +14,6 @@ import { parseRequest, wrong } from "./request.ts";
 interface Named {
   readonly Params: { readonly name: string; readonly version?: string };
 }
-
-/** The protocol's errors are a string, where ours are an object. */
-export const v2ErrorBody = ({ message }: HttpError): unknown => ({ error: message });
 
 /** A model file that changes is the same version: the protocol's versions are those of a repository, which there is none of. */
 const onlyVersion = "1";
@@ -37,7 +32,6 @@ const sendReady = (reply: FastifyReply, ready: boolean): FastifyReply => reply.c
 
 /** The rest of /v2. */
 export function addV2(app: FastifyInstance, service: InferenceService, metrics: Metrics, notReady: NotReady): void {
-  app.setErrorHandler((error, request, reply) => sendError(error, request, reply, v2ErrorBody));
   app.removeAllContentTypeParsers();
   // JSON among them: where it ends is said by a header.
   app.addContentTypeParser(
