@@ -1,9 +1,11 @@
 import { oneOf } from "../core/names.ts";
 import type { Attack, AttackDefinition } from "./attack.ts";
+import { carliniWagner } from "./carlini-wagner.ts";
+import { deepfool } from "./deepfool.ts";
 import { bim, fgsm, pgd } from "./pgd.ts";
 
 /** Every attack by name. */
-export const attackDefinitions: readonly AttackDefinition[] = [fgsm, bim, pgd];
+export const attackDefinitions: readonly AttackDefinition[] = [fgsm, bim, pgd, carliniWagner, deepfool];
 export const attackNames: readonly string[] = attackDefinitions.map(({ name }) => name);
 
 /** Errors: UserError for an unknown attack or setting (with the nearest match), or a value out of range. */
