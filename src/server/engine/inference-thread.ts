@@ -52,7 +52,8 @@ export class InferenceThread {
   /** Lets it finish what it was asked: ONNX Runtime takes the whole process down when a thread is ended in the middle of a run. */
   async close(): Promise<void> {
     this.isClosing = true;
-    if (!this.death) await this.ask({ kind: "stop" });
+    // One that dies of what it was still at has stopped as well.
+    await this.ask({ kind: "stop" }).catch(() => {});
     await this.ended;
   }
 
