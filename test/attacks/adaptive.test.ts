@@ -36,6 +36,7 @@ const adaptive = [
   { name: "match-mean", settings: { classes: 2 } },
   { name: "match-mean", settings: { classes: 2, norm: "l2" } },
   { name: "match-sample", settings: {} },
+  { name: "adaptive", settings: {} },
 ];
 
 describe("a planted adversarial region", () => {
@@ -66,6 +67,11 @@ describe("a planted adversarial region", () => {
       return outcomes[0]!.success[0];
     };
     expect([await found(0), await found(1), await found(2)]).toEqual([0, 0, 1]);
+  });
+
+  it("is found by the best of several attacks where the first of them misses it", async () => {
+    const { outcomes } = await runAttack(trap, samples, makeAttack("adaptive"), { epsilons: [epsilon], seed: 2 });
+    expect(outcomes[0]!.success[0]).toBe(1);
   });
 
   it("is not there within a smaller epsilon", async () => {
