@@ -55,6 +55,13 @@ module.exports = {
         reachable: true,
       },
     },
+    {
+      name: "web-imports-the-browser-entry",
+      comment: "web/ uses src/browser.ts, as others' pages do, and knows the type of an evaluation",
+      severity: "error",
+      from: { path: "^web/" },
+      to: { path: "^src/", pathNot: "^src/(browser|evaluate/evaluation)\\.ts$" },
+    },
     { name: "no-cycles", severity: "error", from: {}, to: { circular: true } },
     { name: "no-unresolvable", severity: "error", from: {}, to: { couldNotResolve: true } },
     {

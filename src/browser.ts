@@ -6,6 +6,7 @@ export type { FetchProgress } from "./browser/fetch-model.ts";
 export { type BrowserImage, pictureOf } from "./browser/pictures.ts";
 export { calibrationsOf, sourceOf, thresholdsAt } from "./classify/calibrations.ts";
 export type { Calibration, CalibrationSource, ModelCard, ThresholdSet } from "./classify/card.ts";
+export { type ClassGaussians, distancesToMeans } from "./classify/class-gaussians.ts";
 export { type Classification, decideAt } from "./classify/classification.ts";
 export { InternalError, UserError } from "./core/errors.ts";
 export type { Picture } from "./data/picture.ts";

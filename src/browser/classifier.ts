@@ -1,7 +1,8 @@
 import { thresholdsAt } from "../classify/calibrations.ts";
 import type { CalibrationSource, ModelCard } from "../classify/card.ts";
+import { type ClassGaussians, classGaussiansOf } from "../classify/class-gaussians.ts";
 import { type Classification, type ClassifyOptions, classifyWith, decideAt, joinClassifications } from "../classify/classification.ts";
-import { decodeModelFile, tensorsOf } from "../classify/model-bytes.ts";
+import { decodeModelFile, type ModelFile } from "../classify/model-bytes.ts";
 import { WebSession, type WebSessionOptions } from "../runtime/web-session.ts";
 import { type FetchProgress, fetchModel } from "./fetch-model.ts";
 import { type BrowserImage, pictureOf } from "./pictures.ts";
@@ -22,13 +23,13 @@ export interface BrowserClassifyOptions extends Pick<ClassifyOptions, "onProgres
 /** A trained classifier in a browser; make one with `loadClassifier`. */
 export class BrowserClassifier {
   readonly card: ModelCard;
-  /** Means of the class Gaussians, [C, d]; undefined for the softmax head, which has none. */
-  readonly classMeans: Float32Array | undefined;
+  /** Undefined for the softmax head, which has none. */
+  readonly gaussians: ClassGaussians | undefined;
   private readonly session: WebSession;
 
-  constructor(card: ModelCard, classMeans: Float32Array | undefined, session: WebSession) {
-    this.card = card;
-    this.classMeans = classMeans;
+  constructor(file: ModelFile, session: WebSession) {
+    this.card = file.card;
+    this.gaussians = classGaussiansOf(file);
     this.session = session;
   }
 
@@ -68,6 +69,5 @@ export async function loadClassifier(
 ): Promise<BrowserClassifier> {
   const { bytes, source } = await fetchModel(model, onProgress, signal);
   const file = decodeModelFile(bytes, source);
-  const session = await WebSession.create(bytes, options);
-  return new BrowserClassifier(file.card, file.card.model.head === "sdim" ? tensorsOf(file).get("gaussians.mean") : undefined, session);
+  return new BrowserClassifier(file, await WebSession.create(bytes, options));
 }
