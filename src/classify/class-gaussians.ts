@@ -21,7 +21,7 @@ export function classGaussiansOf(file: ModelFile): ClassGaussians | undefined {
 /**
  * How far a representation [d] is from each class's mean, [C], in standard deviations of that class, root mean square over the dimensions:
  *   distance_c = sqrt(1/d sum_k ((z_k - mu_ck) / sigma_ck)^2)
- * About 1 for an image that the class was made for.
+ * Samples of the class's own Gaussian have a mean square of 1; images of the class may lie closer, because training pulls them in.
  */
 export function distancesToMeans(representation: Float32Array, { means, deviations }: ClassGaussians): number[] {
   const dimension = representation.length;

@@ -1,5 +1,4 @@
 import { type ClassGaussians, distancesToMeans, type ModelCard } from "../../../src/browser.ts";
-import { number } from "../words.ts";
 
 interface NearestMeansProps {
   readonly card: ModelCard;
@@ -26,11 +25,11 @@ export function NearestMeans({ card, representation, gaussians }: NearestMeansPr
             <span class="track" aria-hidden="true">
               <span class="bar" style={{ width: `${((100 * distance) / farthest).toFixed(1)}%` }} />
             </span>
-            <span class="value">{number(distance)}</span>
+            <span class="value">{distance.toFixed(1)}</span>
           </li>
         ))}
       </ol>
-      <p class="legend">In standard deviations of the class (about 1 is usual); a full bar is the farthest class.</p>
+      <p class="legend">In standard deviations of each class; a full bar is the farthest.</p>
     </section>
   );
 }
