@@ -2,6 +2,8 @@
 
 export { calibrationsOf, putInForce, sourceOf, thresholdsAt } from "./classify/calibrations.ts";
 export type { Calibration, CalibrationSource, ModelCard, ThresholdSet } from "./classify/card.ts";
+export { type ClassGaussians, classGaussiansOf, distancesToMeans } from "./classify/class-gaussians.ts";
+export { decideAt } from "./classify/classification.ts";
 export {
   type Classification,
   Classifier,

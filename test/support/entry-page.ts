@@ -34,7 +34,7 @@ export class EntryPage {
       base: "./",
       configFile: false,
       logLevel: "error",
-      build: { outDir: folder, emptyOutDir: true, target: "es2022" },
+      build: { outDir: folder, emptyOutDir: true, target: "es2022", rollupOptions: { onwarn: () => undefined } },
     });
     copyFileSync("models/mnist/model.onnx", join(folder, "model.onnx"));
     const site = new StaticSite(folder);
