@@ -12,7 +12,8 @@ const rooms = {
   classify: [...engine, "data", "nn"],
   reject: [...engine, "data", "nn", "classify"],
   train: [...engine, "data", "nn", "losses", "optim", "classify", "reject"],
-  evaluate: [...engine, "data", "nn", "losses", "optim", "classify", "reject", "train"],
+  attacks: [...engine, "data", "nn", "classify", "reject"],
+  evaluate: [...engine, "data", "nn", "losses", "optim", "classify", "reject", "train", "attacks"],
 };
 /** Rooms that put everything together, and that no other room may import. */
 const top = ["cli", "browser"];
