@@ -34,7 +34,7 @@ export async function pictureOf(image: BrowserImage, channels: 1 | 3, name?: str
 
 async function pictureOfFile(file: Blob, channels: 1 | 3, name: string): Promise<Picture> {
   if (file.size > mostBytes) throw new UserError(`${name}: ${file.size} bytes: more than the ${mostBytes} that are read at most`);
-  const bytes = new Uint8Array(await file.arrayBuffer());
+  const bytes = await bytesOf(file, name);
   checkHeader(bytes, name);
   if (isBmp(bytes)) {
     const { pixels, width, height, channels: stored } = decodeBmp(bytes, mostPixels, name);
@@ -50,6 +50,15 @@ async function pictureOfFile(file: Blob, channels: 1 | 3, name: string): Promise
     return drawn(bitmap, bitmap.width, bitmap.height, channels, name);
   } finally {
     bitmap.close();
+  }
+}
+
+async function bytesOf(file: Blob, name: string): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await file.arrayBuffer());
+  } catch (error) {
+    // A folder that was dropped, a file that is gone.
+    throw new UserError(`${name}: the browser cannot read it: ${messageOf(error)}`, { cause: error });
   }
 }
 

@@ -7,7 +7,7 @@ export const devices: readonly Device[] = ["wasm", "webgpu"];
 
 export interface WebSessionOptions {
   readonly device?: Device;
-  /** Of wasm. Default: the cores, at most 4, where the page is cross-origin isolated, else 1. */
+  /** Of wasm; the first session of a page decides. Default: the cores, at most 4, where the page is cross-origin isolated, else 1. */
   readonly threads?: number;
   /** Folder with onnxruntime-web's .mjs and .wasm files, where the bundler does not bring them along. */
   readonly runtimeUrl?: string;

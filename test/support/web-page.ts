@@ -41,6 +41,8 @@ export class WebPages {
 
   async openEmpty(options: BrowserContextOptions = {}): Promise<Page> {
     const context = await this.browser.newContext({ viewport: { width: 1280, height: 900 }, colorScheme: "light", ...options });
+    // A busy machine takes long to compile 14 MB of WebAssembly; the tests' own limit is above this.
+    context.setDefaultTimeout(60_000);
     return context.newPage();
   }
 

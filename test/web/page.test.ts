@@ -42,7 +42,6 @@ const shownWords = async (on: Page, expected: string | RegExp) => {
       return isExact ? shown === source : new RegExp(source).test(shown);
     },
     typeof expected === "string" ? { source: expected, isExact: true } : { source: expected.source, isExact: false },
-    { timeout: 30_000 },
   );
 };
 
