@@ -4,6 +4,8 @@ export { bestOfAttacks, overRestarts, overTargets } from "./attacks/combine.ts";
 export { transfer } from "./attacks/transfer.ts";
 export { calibrationsOf, putInForce, sourceOf, thresholdsAt } from "./classify/calibrations.ts";
 export type { Calibration, CalibrationSource, ModelCard, ThresholdSet } from "./classify/card.ts";
+export { type ClassGaussians, classGaussiansOf, distancesToMeans } from "./classify/class-gaussians.ts";
+export { decideAt } from "./classify/classification.ts";
 export {
   type Classification,
   Classifier,
