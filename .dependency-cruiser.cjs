@@ -12,6 +12,7 @@ const rooms = {
   classify: [...engine, "data", "nn"],
   reject: [...engine, "data", "nn", "classify"],
   train: [...engine, "data", "nn", "losses", "optim", "classify", "reject"],
+  score: ["core", "data", "classify"],
   evaluate: [...engine, "data", "nn", "losses", "optim", "classify", "reject", "train"],
 };
 /** Rooms that put everything together, and that no other room may import. */

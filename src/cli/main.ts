@@ -11,6 +11,7 @@ import { addPredict } from "./commands/predict.ts";
 import { addQuickstart } from "./commands/quickstart.ts";
 import { addReproduce } from "./commands/reproduce.ts";
 import { addRuns } from "./commands/runs.ts";
+import { addScore } from "./commands/score.ts";
 import { addTrain } from "./commands/train.ts";
 import { note } from "./output.ts";
 
@@ -31,6 +32,7 @@ const commands = [
   addCalibrate,
   addEvaluate,
   addPredict,
+  addScore,
   addInspect,
   addRuns,
   addConfig,
