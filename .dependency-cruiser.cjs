@@ -13,6 +13,7 @@ const rooms = {
   reject: [...engine, "data", "nn", "classify"],
   train: [...engine, "data", "nn", "losses", "optim", "classify", "reject"],
   score: ["core", "data", "classify"],
+  export: [...engine, "data", "nn", "classify", "reject"],
   evaluate: [...engine, "data", "nn", "losses", "optim", "classify", "reject", "train"],
 };
 /** Rooms that put everything together, and that no other room may import. */

@@ -6,6 +6,7 @@ import { addConfig } from "./commands/config.ts";
 import { addData } from "./commands/data.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addEvaluate } from "./commands/evaluate.ts";
+import { addExport } from "./commands/export.ts";
 import { addInspect } from "./commands/inspect.ts";
 import { addPredict } from "./commands/predict.ts";
 import { addQuickstart } from "./commands/quickstart.ts";
@@ -33,6 +34,7 @@ const commands = [
   addEvaluate,
   addPredict,
   addScore,
+  addExport,
   addInspect,
   addRuns,
   addConfig,
