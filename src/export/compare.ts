@@ -30,8 +30,12 @@ export interface Scores {
   readonly selectiveAccuracy: number | null;
 }
 
-/** Images and pairs of runs by which speeds are compared. */
-const speedImages = 256;
+export interface CompareOptions {
+  /** The first so many images are what speeds are compared on; default 256. */
+  readonly speedImages?: number;
+  readonly onProgress?: (what: string, done: number, total: number) => void;
+}
+
 const speedBatch = 64;
 const pairs = 5;
 
@@ -39,14 +43,14 @@ export async function compare(
   original: Classifier,
   exported: Classifier,
   data: ImageSet,
-  onProgress: (what: string, done: number, total: number) => void = () => undefined,
+  { speedImages = 256, onProgress = () => undefined }: CompareOptions = {},
 ): Promise<Comparison> {
   const classify = (classifier: Classifier, what: string) =>
     classifier.classify(data, { onProgress: (done, total) => onProgress(what, done, total) });
   const before = await classify(original, "the original");
   const after = await classify(exported, "the export");
   const { name, split, fingerprint, count } = data;
-  const speedPairs = await speeds(original, exported, data);
+  const speedPairs = await speeds(original, exported, data, Math.min(speedImages, data.count));
   return {
     data: name,
     split,
@@ -90,8 +94,7 @@ export function agreement(a: Classification, b: Classification): Pick<Comparison
 }
 
 /** How much faster the export is, by pair; both are warm from classifying all of the images. */
-async function speeds(original: Classifier, exported: Classifier, data: ImageSet): Promise<number[]> {
-  const count = Math.min(speedImages, data.count);
+async function speeds(original: Classifier, exported: Classifier, data: ImageSet, count: number): Promise<number[]> {
   const pixels = data.pixels.subarray(0, count * data.height * data.width * data.channels);
   const timed = async (classifier: Classifier) => {
     const start = performance.now();

@@ -78,7 +78,7 @@ const standard: Readonly<Record<string, OpRule>> = {
   OneHot: op(3, axisOnly),
   Pad: op([2, 4], { mode: "STRING" }),
   Pow: binary,
-  QuantizeLinear: op([2, 3], { axis: "INT", saturate: "INT" }),
+  QuantizeLinear: op([2, 3], axisOnly),
   Range: op(3),
   Reciprocal: unary,
   ReduceMax: reduction,

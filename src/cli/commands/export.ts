@@ -168,9 +168,9 @@ async function compared(
 ): Promise<Comparison> {
   const [before, after] = [await Classifier.load(original, threads), await Classifier.load(exported, threads)];
   try {
-    return await compare(before, after, data, (what, done, total) =>
-      line.show(`scoring with ${what}: ${done} of ${total}`, done === total),
-    );
+    return await compare(before, after, data, {
+      onProgress: (what, done, total) => line.show(`scoring with ${what}: ${done} of ${total}`, done === total),
+    });
   } finally {
     await before.release();
     await after.release();
