@@ -127,7 +127,9 @@ describe("tensorProto and readTensor", () => {
     expect(problem({ rawData, dataType: TensorProto_DataType.BFLOAT16 })).toBe(
       "data type BFLOAT16 is not one of float32, float64, int64, int32, uint8, int8, float16, bool",
     );
-    expect(problem({ rawData, dataType: 99 })).toBe("data type 99 is not one of float32, float64, int64, int32, uint8, int8, float16, bool");
+    expect(problem({ rawData, dataType: 99 })).toBe(
+      "data type 99 is not one of float32, float64, int64, int32, uint8, int8, float16, bool",
+    );
     expect(problem({ dataLocation: TensorProto_DataLocation.EXTERNAL })).toBe("its data are in another file, expected them in the model");
   });
 });

@@ -3,10 +3,12 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { Classifier } from "../../classify/classifier.ts";
+import { commandLine } from "../../core/circumstances.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import { packageVersion } from "../../core/version.ts";
 import { loadDataset } from "../../data/registry.ts";
 import { evaluate } from "../../evaluate/evaluate.ts";
+import { displayOf, evaluationRecord } from "../../evaluate/record.ts";
 import { assembleReport } from "../../evaluate/report/assemble.ts";
 import { renderReport } from "../../evaluate/report/page.ts";
 import { renderTable } from "../../evaluate/summary.ts";
@@ -54,7 +56,6 @@ async function runQuickstart(out: string): Promise<void> {
   line.end();
   await classifier.release();
   const finished = recordMeasured(model, modelPath, evaluation);
-  writeFileAtomic(join(out, "evaluation.json"), `${JSON.stringify(evaluation, null, 2)}\n`);
   const report = await assembleReport({
     title: "SDIM on MNIST",
     createdAt: new Date().toISOString(),
@@ -72,6 +73,8 @@ async function runQuickstart(out: string): Promise<void> {
     outOfDistribution: [{ data: garments, classification: outOfDistribution[0]! }],
     logPriors: classifier.logPriors,
   });
+  const record = evaluationRecord(commandLine("sdim", process.argv.slice(2)), modelPath, finished.card, evaluation);
+  writeFileAtomic(join(out, "evaluation.json"), `${JSON.stringify({ ...record, display: displayOf(report) }, null, 2)}\n`);
   const reportPath = join(out, "report.html");
   writeFileAtomic(reportPath, renderReport(report));
   printLine(renderTable(evaluation));
