@@ -14,7 +14,8 @@ const rooms = {
   train: [...engine, "data", "nn", "losses", "optim", "classify", "reject"],
   score: ["core", "data", "classify"],
   export: [...engine, "data", "nn", "classify", "reject"],
-  evaluate: [...engine, "data", "nn", "losses", "optim", "classify", "reject", "train"],
+  attacks: [...engine, "data", "nn", "classify", "reject"],
+  evaluate: [...engine, "data", "nn", "losses", "optim", "classify", "reject", "train", "attacks"],
 };
 /** Rooms that put everything together, and that no other room may import. */
 const top = ["cli"];

@@ -14,35 +14,40 @@ export interface Inference {
 export const thresholdsName = "thresholds";
 export const logPriorsName = "log_priors";
 
-/** log p(z|c) per class or, for the softmax head, log p(c|x): what is compared with thresholds. */
-function classLogLikelihoods(net: Network, x: Value, config: ModelConfig): { readonly scores: Value; readonly representation: Value } {
+/** What a model says of images before it decides. */
+export interface Scored {
+  /** Raw, nats, [N, C]: log p(z|c) or, for the softmax head, log p(c|x): what is compared with thresholds. */
+  readonly scores: Value;
+  /** [N, d] */
+  readonly representation: Value;
+}
+
+/** Of x [N, channels, size, size] in [0, 1]. */
+export function score(net: Network, x: Value, config: ModelConfig): Scored {
   const { classScores, representation } = classify(net, x, config);
   return { scores: config.head === "softmax" ? logSoftmax(classScores) : classScores, representation };
 }
 
 /**
- * The graph of a model file: `images` uint8 [N, H, W, channels] of any size -> verdicts.
+ * The verdicts on class log-likelihoods [N, C], by the parameters `thresholds` and, where there are priors, `log_priors`:
  *   label = argmax_c log p(z|c) + log p(c);  accepted = log p(z|label) >= threshold_label   (paper, 3.2 and Eq. 9)
  */
+export function decide(scores: Value, classes: number, hasPriors: boolean): Readonly<Record<DecisionName, Value>> {
+  const { graph } = scores;
+  const label = argMax(hasPriors ? add(scores, parameter(graph, logPriorsName, [classes])) : scores);
+  const logLikelihood = sum(mul(scores, oneHot(label, classes)), [1]);
+  const threshold = gather(parameter(graph, thresholdsName, [classes]), label);
+  return { label, accepted: greaterOrEqual(logLikelihood, threshold), log_likelihood: logLikelihood, threshold };
+}
+type DecisionName = "label" | "accepted" | "log_likelihood" | "threshold";
+
+/** The graph of a model file: `images` uint8 [N, H, W, channels] of any size -> verdicts. */
 export function buildInference(config: ModelConfig, hasPriors: boolean): Inference {
   const graph = new Graph();
   const net = new Network(graph, "folded");
   const images = input(graph, "images", "uint8", ["N", "H", "W", config.channels]);
-  const { scores, representation } = classLogLikelihoods(net, preprocess(images, config.imageSize), config);
-  const label = argMax(hasPriors ? add(scores, parameter(graph, logPriorsName, [config.classes])) : scores);
-  const logLikelihood = sum(mul(scores, oneHot(label, config.classes)), [1]);
-  const threshold = gather(parameter(graph, thresholdsName, [config.classes]), label);
-  return {
-    net,
-    outputs: {
-      label,
-      accepted: greaterOrEqual(logLikelihood, threshold),
-      log_likelihood: logLikelihood,
-      threshold,
-      class_log_likelihoods: scores,
-      representation,
-    },
-  };
+  const { scores, representation } = score(net, preprocess(images, config.imageSize), config);
+  return { net, outputs: { ...decide(scores, config.classes, hasPriors), class_log_likelihoods: scores, representation } };
 }
 
 /**
@@ -54,7 +59,7 @@ export function buildInputGradient(config: ModelConfig, batchSize: number): Infe
   const net = new Network(graph, "folded");
   const x = input(graph, "x", "float32", [batchSize, config.channels, config.imageSize, config.imageSize]);
   const weights = input(graph, "class_weights", "float32", [batchSize, config.classes]);
-  const { scores, representation } = classLogLikelihoods(net, x, config);
+  const { scores, representation } = score(net, x, config);
   const [gradient] = gradients(sum(mul(scores, weights)), [x]);
   return { net, outputs: { class_log_likelihoods: scores, representation, input_gradient: gradient! } };
 }

@@ -71,7 +71,8 @@ function sentences({ state, data, history, elapsedSeconds, measured }: Run): str
   const trained = `Trained${data === null ? "" : ` on ${data}`}${last ? ` for ${last.epoch.toFixed(2)} epochs` : ""}${elapsedSeconds === null ? "" : ` in ${duration(elapsedSeconds)}`}.`;
   const states = {
     finished: "The training is finished.",
-    stopped: "The training is not finished: it can be resumed, or is under way.",
+    running: "The training is under way.",
+    stopped: "The training was stopped, and can be resumed.",
     broken: `The folder cannot be read in full: ${state.kind === "broken" ? state.reason : ""}.`,
   };
   const loss = last ? [`The loss went from ${history[0]!.loss.toPrecision(3)} to ${last.loss.toPrecision(3)}.`] : [];

@@ -43,7 +43,7 @@ svg { max-width: 100%; height: auto; overflow: visible; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); gap: 0 2.5rem; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: .15rem 1rem; margin: 0; font-size: .85rem; }
 dd { margin: 0; overflow-wrap: anywhere; }
-@media (max-width: 40rem) { body { padding: 1.5rem 1rem 3rem; } h1 { font-size: 1.7rem; } h2 { margin-top: 2.5rem; } .lead { font-size: 1.05rem; } .charts, .examples { gap: 1rem .75rem; } .examples { grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); } th[scope=row] { min-width: 10rem; } }
+@media (max-width: 40rem) { body { padding: 1.5rem 1rem 3rem; } h1 { font-size: 1.7rem; } h2 { margin-top: 2.5rem; } .lead { font-size: 1.05rem; } .charts, .examples { gap: 1rem .75rem; } .examples { grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); } table { font-size: .85rem; } th, td { padding-right: .5rem; } td { white-space: normal; } }
 @page { margin: 15mm; }
 @media print { :root { color-scheme: light; --inside: #0072b2; --outside: #e69f00; --ink: #000; --muted: #444; --paper: #fff; --rule: #ccc; --good: #00785a; --bad: #b54708; } * { print-color-adjust: exact; } body { font-size: 12px; } h1 { font-size: 1.8rem; } h2 { margin-top: 2rem; } .charts { grid-template-columns: repeat(3, 1fr); }
 body { max-width: none; padding: 0; } .scroll { overflow: visible; } table.data { font-size: .65rem; } table.data td { white-space: normal; } h2 { break-after: avoid; } figure, li, tr { break-inside: avoid; } }

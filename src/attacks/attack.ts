@@ -1,0 +1,249 @@
+import { z } from "zod";
+import { UserError } from "../core/errors.ts";
+import { oneOf } from "../core/names.ts";
+import { requireSeed } from "../core/random.ts";
+import { type Criterion, misclassified, targeted } from "./criteria.ts";
+import { type Distance, isWithin, perturbationSizes, sizeOfImage } from "./distance.ts";
+import type { AttackedModel, Scores } from "./model.ts";
+import { Problem, type Queries } from "./problem.ts";
+import { indices, row, takeRows } from "./rows.ts";
+
+// What an attack is, and the book-keeping of all of them: who is attacked, bounds, fresh judgement, sizes, queries.
+
+interface AttackCommon {
+  readonly name: string;
+  /** What it keeps small. */
+  readonly distance: Distance;
+  /** What it asks of the model; decisions: labels and acceptance alone. */
+  readonly needs: "gradients" | "scores" | "decisions";
+  /** As resolved: what a result file says. */
+  readonly settings: Readonly<Record<string, unknown>>;
+}
+
+/** The best image within a distance of the original. */
+export interface FixedEpsilonAttack extends AttackCommon {
+  readonly kind: "fixed-epsilon";
+  /** -> images [N, channels, height, width]; must not change those of the problem. */
+  readonly perturb: (problem: Problem, epsilon: number) => Promise<Float32Array>;
+}
+
+/** The nearest adversarial image it can find. Where it finds none, it returns the original. */
+export interface MinimalAttack extends AttackCommon {
+  readonly kind: "minimal";
+  readonly perturb: (problem: Problem) => Promise<Float32Array>;
+}
+
+export type Attack = FixedEpsilonAttack | MinimalAttack;
+
+/** An attack by name, before its settings are known. */
+export interface AttackDefinition {
+  readonly name: string;
+  /** One line for a list of attacks. */
+  readonly about: string;
+  /** Who described it. */
+  readonly source: string;
+  readonly settings: z.ZodObject;
+  /** Errors: UserError for an unknown setting (with the nearest match) or a value out of range. */
+  readonly create: (settings?: Readonly<Record<string, unknown>>) => Attack;
+}
+
+/** `settings`: every one with a default and a description. */
+export function defineAttack<S extends z.ZodObject>(definition: {
+  readonly name: string;
+  readonly about: string;
+  readonly source: string;
+  readonly settings: S;
+  readonly create: (settings: z.output<S>) => Omit<FixedEpsilonAttack, "name" | "settings"> | Omit<MinimalAttack, "name" | "settings">;
+}): AttackDefinition {
+  const { name, settings: schema } = definition;
+  return {
+    ...definition,
+    create: (given = {}) => {
+      for (const key of Object.keys(given)) oneOf(`setting of ${name}`, key, Object.keys(schema.shape));
+      const parsed = schema.safeParse(given);
+      if (!parsed.success) throw new UserError(`${name}:\n${z.prettifyError(parsed.error)}`);
+      return { ...definition.create(parsed.data), name, settings: parsed.data };
+    },
+  };
+}
+
+/** Images to attack, as the network sees them. */
+export interface Samples {
+  /** [N, channels, height, width] in [0, 1] */
+  readonly images: Float32Array;
+  /** True classes, [N]. */
+  readonly labels: Int32Array;
+  /** Classes wanted, [N]: makes the attack a targeted one. */
+  readonly targets?: Int32Array;
+}
+
+export interface AttackOptions {
+  /** Default: misclassified, or targeted where there are targets. */
+  readonly criterion?: Criterion;
+  /** Of the attack's distance; a fixed-epsilon attack runs for each, a minimal one is judged at each. */
+  readonly epsilons?: readonly number[];
+  readonly seed?: number;
+  /** Index of the first sample in the set it comes from: a set attacked in parts gives what it gives attacked as one. Default: 0. */
+  readonly firstIndex?: number;
+  readonly onProgress?: (epsilon: number | null, finished: number, count: number) => void;
+  /** Throws to stop between two steps. */
+  readonly checkpoint?: () => void;
+}
+
+/** What became of all N samples within one distance. Those not attacked are as they were. */
+export interface AttackOutcome {
+  /** null: any distance. */
+  readonly epsilon: number | null;
+  /** [N, channels, height, width] in [0, 1] */
+  readonly images: Float32Array;
+  /** Of the final images, by a pass of their own. */
+  readonly scores: Scores;
+  /** 1 where the criterion is met by that pass and the perturbation is within epsilon, [N]. */
+  readonly success: Uint8Array;
+  readonly sizes: Readonly<Record<Distance, Float32Array>>;
+  readonly queries: Queries;
+}
+
+export interface AttackResult {
+  readonly attack: string;
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly distance: Distance;
+  readonly criterion: string;
+  readonly isTargeted: boolean;
+  readonly seed: number;
+  readonly labels: Int32Array;
+  readonly targets: Int32Array | undefined;
+  /** Of the original images. */
+  readonly clean: Scores;
+  /** 1 where the original is classified correctly: only these are attacked, [N]. */
+  readonly attacked: Uint8Array;
+  /** In the order of `epsilons`. */
+  readonly outcomes: readonly AttackOutcome[];
+}
+
+/**
+ * Attacks the samples that are classified correctly. Errors: UserError when images leave [0, 1] or have the wrong size, a label or target
+ * is not a class, a target is the sample's own class, an epsilon is missing or out of range, or the attack needs gradients that the model
+ * does not give.
+ */
+export async function runAttack(
+  model: AttackedModel,
+  samples: Samples,
+  attack: Attack,
+  options: AttackOptions = {},
+): Promise<AttackResult> {
+  const { seed = 0, firstIndex = 0, checkpoint } = options;
+  const { criterion = samples.targets ? targeted : misclassified } = options;
+  requireSeed(seed);
+  requireSamples(model, samples, criterion);
+  const epsilons = epsilonsOf(attack, options.epsilons);
+  if (attack.needs === "gradients" && !model.gradient) {
+    throw new UserError(`${attack.name}: needs gradients, the model gives scores only; take an attack that needs scores or decisions`);
+  }
+  const { images, labels, targets } = samples;
+  const size = sizeOfImage(model.shape);
+  const clean = await model.score(images);
+  const attacked = Uint8Array.from(labels, (label, i) => Number(clean.labels[i] === label));
+  const rows = indices(labels.length).filter((i) => attacked[i] === 1);
+  const problemAt = (epsilon: number | null) =>
+    new Problem({
+      model,
+      images: takeRows(images, size, rows),
+      labels: Int32Array.from(rows, (i) => labels[i]!),
+      ...(targets ? { targets: Int32Array.from(rows, (i) => targets[i]!) } : {}),
+      criterion,
+      seed,
+      sampleIndices: rows.map((i) => firstIndex + i),
+      ...(options.onProgress ? { onProgress: (finished, count) => options.onProgress?.(epsilon, finished, count) } : {}),
+      ...(checkpoint ? { checkpoint } : {}),
+    });
+  const judge = async (problem: Problem, made: Float32Array): Promise<Omit<AttackOutcome, "epsilon">> => {
+    const final = images.slice();
+    for (const [at, i] of rows.entries()) final.set(clipped(row(made, size, at)), i * size);
+    const scores = await model.score(final);
+    const isMet = (i: number) =>
+      criterion.isMet({ label: scores.labels[i]!, accepted: scores.accepted[i] === 1 }, { label: labels[i]!, target: targets?.[i] });
+    return {
+      images: final,
+      scores,
+      success: attacked.map((value, i) => Number(value === 1 && isMet(i))),
+      sizes: perturbationSizes(images, final, model.shape),
+      queries: spreadQueries(problem.queries, rows, labels.length),
+    };
+  };
+  const outcomes: AttackOutcome[] = [];
+  if (attack.kind === "minimal") {
+    const problem = problemAt(null);
+    const judged = await judge(problem, await attack.perturb(problem));
+    for (const epsilon of epsilons) outcomes.push({ ...judged, epsilon, success: within(judged, attack.distance, epsilon) });
+  } else {
+    for (const epsilon of epsilons as readonly number[]) {
+      const problem = problemAt(epsilon);
+      const judged = await judge(problem, await attack.perturb(problem, epsilon));
+      outcomes.push({ ...judged, epsilon, success: within(judged, attack.distance, epsilon) });
+    }
+  }
+  const { name, settings, distance } = attack;
+  const isTargeted = targets !== undefined;
+  return { attack: name, settings, distance, criterion: criterion.name, isTargeted, seed, labels, targets, clean, attacked, outcomes };
+}
+
+const within = ({ success, sizes }: Omit<AttackOutcome, "epsilon">, distance: Distance, epsilon: number | null): Uint8Array =>
+  success.map((value, i) => Number(value === 1 && isWithin(sizes[distance][i]!, epsilon)));
+
+const clipped = (image: Float32Array): Float32Array => image.map((value) => Math.min(1, Math.max(0, value)));
+
+function spreadQueries(queries: Queries, rows: readonly number[], count: number): Queries {
+  const spread = (values: Uint32Array) => {
+    const all = new Uint32Array(count);
+    for (const [at, i] of rows.entries()) all[i] = values[at]!;
+    return all;
+  };
+  return { scores: spread(queries.scores), gradients: spread(queries.gradients), zeroGradients: spread(queries.zeroGradients) };
+}
+
+function epsilonsOf(attack: Attack, epsilons: readonly number[] | undefined): readonly (number | null)[] {
+  if (epsilons === undefined || epsilons.length === 0) {
+    if (attack.kind === "minimal") return [null];
+    throw new UserError(
+      `${attack.name}: needs epsilons (--epsilon): the largest ${attack.distance} distance, in units of the [0, 1] pixel range`,
+    );
+  }
+  for (const epsilon of epsilons) {
+    if (!Number.isFinite(epsilon) || epsilon < 0) throw new UserError(`epsilon: expected a number of at least 0, got ${epsilon}`);
+    if (attack.distance === "linf" && epsilon > 1) {
+      throw new UserError(
+        `epsilon: pixels are in [0, 1], so an linf distance is at most 1, got ${epsilon}; 8 of 255 grey levels is ${8 / 255}`,
+      );
+    }
+  }
+  return epsilons;
+}
+
+function requireSamples({ shape, classes }: AttackedModel, { images, labels, targets }: Samples, criterion: Criterion): void {
+  const size = sizeOfImage(shape);
+  if (images.length !== labels.length * size) {
+    throw new UserError(
+      `images: expected ${labels.length} x ${shape.channels} x ${shape.height} x ${shape.width} values for ${labels.length} labels, got ${images.length}`,
+    );
+  }
+  const outside = images.findIndex((value) => !(value >= 0 && value <= 1));
+  if (outside >= 0) {
+    throw new UserError(
+      `images: expected values in [0, 1], got ${images[outside]} in image ${Math.floor(outside / size)}; divide bytes by 255`,
+    );
+  }
+  const requireClasses = (what: string, values: Int32Array) => {
+    const wrong = values.findIndex((value) => value < 0 || value >= classes);
+    if (wrong >= 0) throw new UserError(`${what}: expected classes 0 to ${classes - 1}, got ${values[wrong]} for image ${wrong}`);
+  };
+  requireClasses("labels", labels);
+  if (!targets) {
+    if (criterion.needsTarget) throw new UserError(`criterion ${criterion.name}: needs a target class per image`);
+    return;
+  }
+  if (targets.length !== labels.length) throw new UserError(`targets: expected ${labels.length}, one per image, got ${targets.length}`);
+  requireClasses("targets", targets);
+  const own = targets.findIndex((target, i) => target === labels[i]);
+  if (own >= 0) throw new UserError(`targets: image ${own} is of class ${labels[own]} itself; take another class`);
+}

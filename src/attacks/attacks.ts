@@ -1,0 +1,15 @@
+import { oneOf } from "../core/names.ts";
+import type { Attack, AttackDefinition } from "./attack.ts";
+import { carliniWagner } from "./carlini-wagner.ts";
+import { deepfool } from "./deepfool.ts";
+import { bim, fgsm, pgd } from "./pgd.ts";
+
+/** Every attack by name. */
+export const attackDefinitions: readonly AttackDefinition[] = [fgsm, bim, pgd, carliniWagner, deepfool];
+export const attackNames: readonly string[] = attackDefinitions.map(({ name }) => name);
+
+/** Errors: UserError for an unknown attack or setting (with the nearest match), or a value out of range. */
+export function makeAttack(name: string, settings: Readonly<Record<string, unknown>> = {}): Attack {
+  const known = oneOf("attack", name, attackNames);
+  return attackDefinitions.find((definition) => definition.name === known)!.create(settings);
+}
