@@ -12,6 +12,8 @@ const rooms = {
   classify: [...engine, "data", "nn"],
   reject: [...engine, "data", "nn", "classify"],
   train: [...engine, "data", "nn", "losses", "optim", "classify", "reject"],
+  score: ["core", "data", "classify"],
+  export: [...engine, "data", "nn", "classify", "reject"],
   attacks: [...engine, "data", "nn", "classify", "reject"],
   evaluate: [...engine, "data", "nn", "losses", "optim", "classify", "reject", "train", "attacks"],
 };
