@@ -2,10 +2,11 @@ import { z } from "zod";
 import { UserError } from "../core/errors.ts";
 import { oneOf } from "../core/names.ts";
 import { requireSeed } from "../core/random.ts";
-import { type Criterion, misclassified, targeted } from "./criteria.ts";
+import { type Criterion, judge, misclassified, misclassifiedAndAccepted, targeted, targetedAndAccepted } from "./criteria.ts";
 import { type Distance, isWithin, perturbationSizes, sizeOfImage } from "./distance.ts";
 import type { AttackedModel, Scores } from "./model.ts";
-import { Problem, type Queries } from "./problem.ts";
+import { type Guides, Problem, type Queries } from "./problem.ts";
+import { requireClasses, requireImages } from "./requirements.ts";
 import { indices, row, takeRows } from "./rows.ts";
 
 // What an attack is, and the book-keeping of all of them: who is attacked, bounds, fresh judgement, sizes, queries.
@@ -16,6 +17,8 @@ interface AttackCommon {
   readonly distance: Distance;
   /** What it asks of the model; decisions: labels and acceptance alone. */
   readonly needs: "gradients" | "scores" | "decisions";
+  /** Made against the reject rule: unless another criterion is named, an adversarial must be accepted, too. */
+  readonly isAdaptive?: boolean;
   /** As resolved: what a result file says. */
   readonly settings: Readonly<Record<string, unknown>>;
 }
@@ -35,6 +38,10 @@ export interface MinimalAttack extends AttackCommon {
 
 export type Attack = FixedEpsilonAttack | MinimalAttack;
 
+type Nameless<A> = Omit<A, "name" | "settings">;
+/** What an attack does, before it has a name and settings to report. */
+export type Procedure = Nameless<FixedEpsilonAttack> | Nameless<MinimalAttack>;
+
 /** An attack by name, before its settings are known. */
 export interface AttackDefinition {
   readonly name: string;
@@ -53,7 +60,7 @@ export function defineAttack<S extends z.ZodObject>(definition: {
   readonly about: string;
   readonly source: string;
   readonly settings: S;
-  readonly create: (settings: z.output<S>) => Omit<FixedEpsilonAttack, "name" | "settings"> | Omit<MinimalAttack, "name" | "settings">;
+  readonly create: (settings: z.output<S>) => Procedure;
 }): AttackDefinition {
   const { name, settings: schema } = definition;
   return {
@@ -75,15 +82,22 @@ export interface Samples {
   readonly labels: Int32Array;
   /** Classes wanted, [N]: makes the attack a targeted one. */
   readonly targets?: Int32Array;
+  /**
+   * Whom attacks that imitate others may imitate. Default: the samples that are attacked; give them where a set is attacked in parts.
+   */
+  readonly guides?: Guides;
 }
 
 export interface AttackOptions {
-  /** Default: misclassified, or targeted where there are targets. */
+  /** Default: misclassified, or targeted where there are targets; of an adaptive attack: and accepted. */
   readonly criterion?: Criterion;
   /** Of the attack's distance; a fixed-epsilon attack runs for each, a minimal one is judged at each. */
   readonly epsilons?: readonly number[];
   readonly seed?: number;
-  /** Index of the first sample in the set it comes from: a set attacked in parts gives what it gives attacked as one. Default: 0. */
+  /**
+   * Index of the first sample in the set it comes from: a set attacked in parts gives what it gives attacked as one, up to the rounding of
+   * other batch sizes. Default: 0.
+   */
   readonly firstIndex?: number;
   readonly onProgress?: (epsilon: number | null, finished: number, count: number) => void;
   /** Throws to stop between two steps. */
@@ -133,14 +147,14 @@ export async function runAttack(
   options: AttackOptions = {},
 ): Promise<AttackResult> {
   const { seed = 0, firstIndex = 0, checkpoint } = options;
-  const { criterion = samples.targets ? targeted : misclassified } = options;
+  const { criterion = defaultCriterion(attack, samples) } = options;
   requireSeed(seed);
   requireSamples(model, samples, criterion);
   const epsilons = epsilonsOf(attack, options.epsilons);
   if (attack.needs === "gradients" && !model.gradient) {
     throw new UserError(`${attack.name}: needs gradients, the model gives scores only; take an attack that needs scores or decisions`);
   }
-  const { images, labels, targets } = samples;
+  const { images, labels, targets, guides } = samples;
   const size = sizeOfImage(model.shape);
   const clean = await model.score(images);
   const attacked = Uint8Array.from(labels, (label, i) => Number(clean.labels[i] === label));
@@ -151,22 +165,22 @@ export async function runAttack(
       images: takeRows(images, size, rows),
       labels: Int32Array.from(rows, (i) => labels[i]!),
       ...(targets ? { targets: Int32Array.from(rows, (i) => targets[i]!) } : {}),
+      ...(guides ? { guides } : {}),
       criterion,
       seed,
       sampleIndices: rows.map((i) => firstIndex + i),
       ...(options.onProgress ? { onProgress: (finished, count) => options.onProgress?.(epsilon, finished, count) } : {}),
       ...(checkpoint ? { checkpoint } : {}),
     });
-  const judge = async (problem: Problem, made: Float32Array): Promise<Omit<AttackOutcome, "epsilon">> => {
+  const judged = async (problem: Problem, made: Float32Array): Promise<Omit<AttackOutcome, "epsilon">> => {
     const final = images.slice();
     for (const [at, i] of rows.entries()) final.set(clipped(row(made, size, at)), i * size);
     const scores = await model.score(final);
-    const isMet = (i: number) =>
-      criterion.isMet({ label: scores.labels[i]!, accepted: scores.accepted[i] === 1 }, { label: labels[i]!, target: targets?.[i] });
+    const isMet = judge(criterion, scores, { labels, targets });
     return {
       images: final,
       scores,
-      success: attacked.map((value, i) => Number(value === 1 && isMet(i))),
+      success: attacked.map((value, i) => value & isMet[i]!),
       sizes: perturbationSizes(images, final, model.shape),
       queries: spreadQueries(problem.queries, rows, labels.length),
     };
@@ -174,18 +188,23 @@ export async function runAttack(
   const outcomes: AttackOutcome[] = [];
   if (attack.kind === "minimal") {
     const problem = problemAt(null);
-    const judged = await judge(problem, await attack.perturb(problem));
-    for (const epsilon of epsilons) outcomes.push({ ...judged, epsilon, success: within(judged, attack.distance, epsilon) });
+    const outcome = await judged(problem, await attack.perturb(problem));
+    for (const epsilon of epsilons) outcomes.push({ ...outcome, epsilon, success: within(outcome, attack.distance, epsilon) });
   } else {
     for (const epsilon of epsilons as readonly number[]) {
       const problem = problemAt(epsilon);
-      const judged = await judge(problem, await attack.perturb(problem, epsilon));
-      outcomes.push({ ...judged, epsilon, success: within(judged, attack.distance, epsilon) });
+      const outcome = await judged(problem, await attack.perturb(problem, epsilon));
+      outcomes.push({ ...outcome, epsilon, success: within(outcome, attack.distance, epsilon) });
     }
   }
   const { name, settings, distance } = attack;
   const isTargeted = targets !== undefined;
   return { attack: name, settings, distance, criterion: criterion.name, isTargeted, seed, labels, targets, clean, attacked, outcomes };
+}
+
+function defaultCriterion({ isAdaptive = false }: Attack, { targets }: Samples): Criterion {
+  if (targets) return isAdaptive ? targetedAndAccepted : targeted;
+  return isAdaptive ? misclassifiedAndAccepted : misclassified;
 }
 
 const within = ({ success, sizes }: Omit<AttackOutcome, "epsilon">, distance: Distance, epsilon: number | null): Uint8Array =>
@@ -220,30 +239,16 @@ function epsilonsOf(attack: Attack, epsilons: readonly number[] | undefined): re
   return epsilons;
 }
 
-function requireSamples({ shape, classes }: AttackedModel, { images, labels, targets }: Samples, criterion: Criterion): void {
-  const size = sizeOfImage(shape);
-  if (images.length !== labels.length * size) {
-    throw new UserError(
-      `images: expected ${labels.length} x ${shape.channels} x ${shape.height} x ${shape.width} values for ${labels.length} labels, got ${images.length}`,
-    );
-  }
-  const outside = images.findIndex((value) => !(value >= 0 && value <= 1));
-  if (outside >= 0) {
-    throw new UserError(
-      `images: expected values in [0, 1], got ${images[outside]} in image ${Math.floor(outside / size)}; divide bytes by 255`,
-    );
-  }
-  const requireClasses = (what: string, values: Int32Array) => {
-    const wrong = values.findIndex((value) => value < 0 || value >= classes);
-    if (wrong >= 0) throw new UserError(`${what}: expected classes 0 to ${classes - 1}, got ${values[wrong]} for image ${wrong}`);
-  };
-  requireClasses("labels", labels);
+function requireSamples(model: AttackedModel, { images, labels, targets, guides }: Samples, criterion: Criterion): void {
+  const { classes } = model;
+  requireImages(model, "images", { images, labels });
+  if (guides) requireImages(model, "guides", guides);
   if (!targets) {
     if (criterion.needsTarget) throw new UserError(`criterion ${criterion.name}: needs a target class per image`);
     return;
   }
   if (targets.length !== labels.length) throw new UserError(`targets: expected ${labels.length}, one per image, got ${targets.length}`);
-  requireClasses("targets", targets);
+  requireClasses("targets", targets, classes);
   const own = targets.findIndex((target, i) => target === labels[i]);
   if (own >= 0) throw new UserError(`targets: image ${own} is of class ${labels[own]} itself; take another class`);
 }

@@ -1,11 +1,26 @@
 import { oneOf } from "../core/names.ts";
+import { adaptive } from "./adaptive.ts";
+import { apgd } from "./apgd.ts";
 import type { Attack, AttackDefinition } from "./attack.ts";
 import { carliniWagner } from "./carlini-wagner.ts";
 import { deepfool } from "./deepfool.ts";
+import { matchMean, matchSample } from "./matching.ts";
+import { noise } from "./noise.ts";
 import { bim, fgsm, pgd } from "./pgd.ts";
 
 /** Every attack by name. */
-export const attackDefinitions: readonly AttackDefinition[] = [fgsm, bim, pgd, deepfool, carliniWagner];
+export const attackDefinitions: readonly AttackDefinition[] = [
+  fgsm,
+  bim,
+  pgd,
+  apgd,
+  carliniWagner,
+  deepfool,
+  matchMean,
+  matchSample,
+  adaptive,
+  noise,
+];
 export const attackNames: readonly string[] = attackDefinitions.map(({ name }) => name);
 
 /** Errors: UserError for an unknown attack or setting (with the nearest match), or a value out of range. */

@@ -40,6 +40,7 @@ export const carliniWagner: AttackDefinition = defineAttack({
     kind: "minimal",
     distance: "l2",
     needs: "gradients",
+    isAdaptive: settings.loss === "accepted",
     perturb: async (problem) => {
       const made = problem.images.slice();
       for (const group of slices(problem.count, groupSize)) {

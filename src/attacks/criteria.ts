@@ -44,3 +44,13 @@ export const targetedAndAccepted = allOf(targeted, accepted);
 
 const known = [misclassified, targeted, misclassifiedAndAccepted, targetedAndAccepted];
 export const criteria: ReadonlyMap<string, Criterion> = new Map(known.map((criterion) => [criterion.name, criterion]));
+
+/** Whether each of N verdicts meets the criterion: 1 where it does, [N]. `labels`: true classes; `targets`: classes wanted. */
+export const judge = (
+  criterion: Criterion,
+  verdicts: { readonly labels: Int32Array; readonly accepted: Uint8Array },
+  { labels, targets }: { readonly labels: Int32Array; readonly targets?: Int32Array | undefined },
+): Uint8Array =>
+  Uint8Array.from(labels, (label, i) =>
+    Number(criterion.isMet({ label: verdicts.labels[i]!, accepted: verdicts.accepted[i] === 1 }, { label, target: targets?.[i] })),
+  );

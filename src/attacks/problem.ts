@@ -1,9 +1,10 @@
 import { InternalError } from "../core/errors.ts";
 import { Random } from "../core/random.ts";
-import type { Criterion, Goal } from "./criteria.ts";
+import { type Criterion, type Goal, judge } from "./criteria.ts";
 import { type ImageShape, sizeOfImage } from "./distance.ts";
 import type { AttackedModel, ObjectiveInputs, Scores, ScoresWithGradient } from "./model.ts";
 import type { Objective } from "./objectives.ts";
+import { takeRows } from "./rows.ts";
 
 export interface Judged {
   /** 1 where the criterion is met, [N]. */
@@ -18,6 +19,14 @@ export interface Queries {
   readonly zeroGradients: Uint32Array;
 }
 
+/** Clean images and their classes, for attacks that imitate others. */
+export interface Guides {
+  /** [M, channels, height, width] in [0, 1] */
+  readonly images: Float32Array;
+  /** [M] */
+  readonly labels: Int32Array;
+}
+
 export interface ProblemParts {
   readonly model: AttackedModel;
   /** [N, channels, height, width] in [0, 1] */
@@ -26,6 +35,8 @@ export interface ProblemParts {
   readonly labels: Int32Array;
   /** Classes wanted, [N]. */
   readonly targets?: Int32Array;
+  /** Default: the samples themselves. */
+  readonly guides?: Guides;
   readonly criterion: Criterion;
   readonly seed: number;
   /** Index of each sample in the whole set: its random numbers depend on that and the seed alone, not on who else is attacked. */
@@ -34,6 +45,8 @@ export interface ProblemParts {
   readonly onProgress?: (finished: number, count: number) => void;
   /** Throws to stop an attack between two steps. */
   readonly checkpoint?: () => void;
+  /** Where this is a part of a larger problem: its rows there, and what the part is for. */
+  readonly within?: { readonly problem: Problem; readonly rows: readonly number[]; readonly purpose: string };
 }
 
 /**
@@ -45,6 +58,7 @@ export class Problem {
   readonly images: Float32Array;
   readonly labels: Int32Array;
   readonly targets: Int32Array | undefined;
+  readonly guides: Guides;
   readonly criterion: Criterion;
   readonly count: number;
   readonly shape: ImageShape;
@@ -59,6 +73,7 @@ export class Problem {
     this.images = parts.images;
     this.labels = parts.labels;
     this.targets = parts.targets;
+    this.guides = parts.guides ?? parts;
     this.criterion = parts.criterion;
     this.count = parts.labels.length;
     this.shape = parts.model.shape;
@@ -75,8 +90,30 @@ export class Problem {
     return { label: this.labels[row]!, target: this.targets?.[row] };
   }
 
+  /**
+   * Some of the samples, with targets of their own (one per row named; default: those they have) as a problem of its own. It is judged by
+   * the criterion of this one, its queries count here too, and its random numbers are others for another purpose.
+   */
+  part(rows: readonly number[], purpose: string, targets?: Int32Array): Problem {
+    const wanted = targets ?? (this.targets && atRows(this.targets, rows));
+    return new Problem({
+      model: this.model,
+      images: takeRows(this.images, this.size, rows),
+      labels: atRows(this.labels, rows),
+      ...(wanted ? { targets: wanted } : {}),
+      guides: this.guides,
+      criterion: this.criterion,
+      seed: this.parts.seed,
+      sampleIndices: rows.map((row) => this.parts.sampleIndices[row]!),
+      onProgress: (finished, count) => this.progress(count - finished),
+      within: { problem: this, rows, purpose },
+    });
+  }
+
   /** A generator of this sample's own for one purpose. */
   random(row: number, purpose: string): Random {
+    const { within } = this.parts;
+    if (within) return within.problem.random(within.rows[row]!, `${within.purpose}, ${purpose}`);
     return Random.stream(this.parts.seed, `${purpose} of sample ${this.parts.sampleIndices[row]}`);
   }
 
@@ -89,7 +126,7 @@ export class Problem {
   /** Scores images x, one per row named. */
   async score(rows: readonly number[], x: Float32Array): Promise<Scores & Judged> {
     this.requireSize(rows, x);
-    for (const row of rows) this.queries.scores[row]!++;
+    this.enter("scores", rows);
     const scores = await this.model.score(x);
     return { ...scores, isAdversarial: this.judge(rows, scores) };
   }
@@ -103,24 +140,31 @@ export class Problem {
   ): Promise<ScoresWithGradient & Judged> {
     this.requireSize(rows, x);
     if (!this.model.gradient) throw new InternalError("attack: asked a score-only model for gradients");
-    const of = (values: Int32Array) => Int32Array.from(rows, (row) => values[row]!);
     const result = await this.model.gradient(objective, x, {
       ...inputs,
-      labels: of(this.labels),
-      ...(this.targets ? { targets: of(this.targets) } : {}),
+      labels: atRows(this.labels, rows),
+      ...(this.targets ? { targets: atRows(this.targets, rows) } : {}),
     });
-    rows.forEach((row, i) => {
-      this.queries.gradients[row]!++;
-      const gradient = result.gradient.subarray(i * this.size, (i + 1) * this.size);
-      if (gradient.every((value) => value === 0)) this.queries.zeroGradients[row]!++;
-    });
+    const isZero = (i: number) => result.gradient.subarray(i * this.size, (i + 1) * this.size).every((value) => value === 0);
+    this.enter("gradients", rows);
+    this.enter(
+      "zeroGradients",
+      rows.filter((_, i) => isZero(i)),
+    );
     return { ...result, isAdversarial: this.judge(rows, result) };
   }
 
-  private judge(rows: readonly number[], { labels, accepted }: Scores): Uint8Array {
-    return Uint8Array.from(rows, (row, i) =>
-      Number(this.criterion.isMet({ label: labels[i]!, accepted: accepted[i] === 1 }, this.goal(row))),
+  private enter(kind: keyof Queries, rows: readonly number[]): void {
+    for (const row of rows) this.queries[kind][row]!++;
+    const { within } = this.parts;
+    within?.problem.enter(
+      kind,
+      rows.map((row) => within.rows[row]!),
     );
+  }
+
+  private judge(rows: readonly number[], scores: Scores): Uint8Array {
+    return judge(this.criterion, scores, { labels: atRows(this.labels, rows), targets: this.targets && atRows(this.targets, rows) });
   }
 
   private requireSize(rows: readonly number[], x: Float32Array): void {
@@ -128,3 +172,5 @@ export class Problem {
     throw new InternalError(`attack: expected ${rows.length} images of ${this.size} values, got ${x.length} values`);
   }
 }
+
+const atRows = (values: Int32Array, rows: readonly number[]): Int32Array => Int32Array.from(rows, (row) => values[row]!);
