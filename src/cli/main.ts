@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { Interrupted, UserError } from "../core/errors.ts";
 import { packageVersion } from "../core/version.ts";
+import { addAttack } from "./commands/attack.ts";
 import { addCalibrate } from "./commands/calibrate.ts";
 import { addConfig } from "./commands/config.ts";
 import { addData } from "./commands/data.ts";
@@ -30,6 +31,7 @@ const commands = [
   addTrain,
   addCalibrate,
   addEvaluate,
+  addAttack,
   addPredict,
   addInspect,
   addRuns,
