@@ -5,7 +5,7 @@ import { requireSeed } from "../core/random.ts";
 import { type Criterion, misclassified, targeted } from "./criteria.ts";
 import { type Distance, isWithin, perturbationSizes, sizeOfImage } from "./distance.ts";
 import type { AttackedModel, Scores } from "./model.ts";
-import { Problem, type Queries } from "./problem.ts";
+import { Problem, type Queries, type StartingImages } from "./problem.ts";
 import { indices, row, takeRows } from "./rows.ts";
 
 // What an attack is, and the book-keeping of all of them: who is attacked, bounds, fresh judgement, sizes, queries.
@@ -83,6 +83,8 @@ export interface AttackOptions {
   /** Of the attack's distance; a fixed-epsilon attack runs for each, a minimal one is judged at each. */
   readonly epsilons?: readonly number[];
   readonly seed?: number;
+  /** What attacks by decisions may start from. Default: the samples themselves; then a set attacked in parts has other starts than as one. */
+  readonly starts?: StartingImages;
   /** Index of the first sample in the set it comes from: a set attacked in parts gives what it gives attacked as one. Default: 0. */
   readonly firstIndex?: number;
   readonly onProgress?: (epsilon: number | null, finished: number, count: number) => void;
@@ -136,6 +138,8 @@ export async function runAttack(
   const { criterion = samples.targets ? targeted : misclassified } = options;
   requireSeed(seed);
   requireSamples(model, samples, criterion);
+  const starts = options.starts ?? samples;
+  if (options.starts) requireImages("starts", model, starts);
   const epsilons = epsilonsOf(attack, options.epsilons);
   if (attack.needs === "gradients" && !model.gradient) {
     throw new UserError(`${attack.name}: needs gradients, the model gives scores only; take an attack that needs scores or decisions`);
@@ -152,6 +156,7 @@ export async function runAttack(
       labels: Int32Array.from(rows, (i) => labels[i]!),
       ...(targets ? { targets: Int32Array.from(rows, (i) => targets[i]!) } : {}),
       criterion,
+      starts,
       seed,
       sampleIndices: rows.map((i) => firstIndex + i),
       ...(options.onProgress ? { onProgress: (finished, count) => options.onProgress?.(epsilon, finished, count) } : {}),
@@ -220,30 +225,36 @@ function epsilonsOf(attack: Attack, epsilons: readonly number[] | undefined): re
   return epsilons;
 }
 
-function requireSamples({ shape, classes }: AttackedModel, { images, labels, targets }: Samples, criterion: Criterion): void {
+function requireImages(what: string, { shape, classes }: AttackedModel, { images, labels }: StartingImages): void {
   const size = sizeOfImage(shape);
   if (images.length !== labels.length * size) {
     throw new UserError(
-      `images: expected ${labels.length} x ${shape.channels} x ${shape.height} x ${shape.width} values for ${labels.length} labels, got ${images.length}`,
+      `${what}: expected ${labels.length} x ${shape.channels} x ${shape.height} x ${shape.width} values for ${labels.length} labels, got ${images.length}`,
     );
   }
   const outside = images.findIndex((value) => !(value >= 0 && value <= 1));
   if (outside >= 0) {
     throw new UserError(
-      `images: expected values in [0, 1], got ${images[outside]} in image ${Math.floor(outside / size)}; divide bytes by 255`,
+      `${what}: expected values in [0, 1], got ${images[outside]} in image ${Math.floor(outside / size)}; divide bytes by 255`,
     );
   }
-  const requireClasses = (what: string, values: Int32Array) => {
-    const wrong = values.findIndex((value) => value < 0 || value >= classes);
-    if (wrong >= 0) throw new UserError(`${what}: expected classes 0 to ${classes - 1}, got ${values[wrong]} for image ${wrong}`);
-  };
-  requireClasses("labels", labels);
+  requireClasses(what === "images" ? "labels" : `labels of ${what}`, labels, classes);
+}
+
+function requireClasses(what: string, values: Int32Array, classes: number): void {
+  const wrong = values.findIndex((value) => value < 0 || value >= classes);
+  if (wrong >= 0) throw new UserError(`${what}: expected classes 0 to ${classes - 1}, got ${values[wrong]} for image ${wrong}`);
+}
+
+function requireSamples(model: AttackedModel, samples: Samples, criterion: Criterion): void {
+  const { labels, targets } = samples;
+  requireImages("images", model, samples);
   if (!targets) {
     if (criterion.needsTarget) throw new UserError(`criterion ${criterion.name}: needs a target class per image`);
     return;
   }
   if (targets.length !== labels.length) throw new UserError(`targets: expected ${labels.length}, one per image, got ${targets.length}`);
-  requireClasses("targets", targets);
+  requireClasses("targets", targets, model.classes);
   const own = targets.findIndex((target, i) => target === labels[i]);
   if (own >= 0) throw new UserError(`targets: image ${own} is of class ${labels[own]} itself; take another class`);
 }

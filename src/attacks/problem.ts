@@ -18,6 +18,14 @@ export interface Queries {
   readonly zeroGradients: Uint32Array;
 }
 
+/** Clean images, and the classes they are of. */
+export interface StartingImages {
+  /** [M, channels, height, width] in [0, 1] */
+  readonly images: Float32Array;
+  /** [M] */
+  readonly labels: Int32Array;
+}
+
 export interface ProblemParts {
   readonly model: AttackedModel;
   /** [N, channels, height, width] in [0, 1] */
@@ -27,6 +35,8 @@ export interface ProblemParts {
   /** Classes wanted, [N]. */
   readonly targets?: Int32Array;
   readonly criterion: Criterion;
+  /** What attacks by decisions may start from. */
+  readonly starts: StartingImages;
   readonly seed: number;
   /** Index of each sample in the whole set: its random numbers depend on that and the seed alone, not on who else is attacked. */
   readonly sampleIndices: readonly number[];
@@ -46,6 +56,7 @@ export class Problem {
   readonly labels: Int32Array;
   readonly targets: Int32Array | undefined;
   readonly criterion: Criterion;
+  readonly starts: StartingImages;
   readonly count: number;
   readonly shape: ImageShape;
   /** Values of an image. */
@@ -60,6 +71,7 @@ export class Problem {
     this.labels = parts.labels;
     this.targets = parts.targets;
     this.criterion = parts.criterion;
+    this.starts = parts.starts;
     this.count = parts.labels.length;
     this.shape = parts.model.shape;
     this.size = sizeOfImage(this.shape);
