@@ -1,12 +1,30 @@
 import { oneOf } from "../core/names.ts";
 import { apgd } from "./apgd.ts";
 import type { Attack, AttackDefinition } from "./attack.ts";
+import { boundary } from "./boundary.ts";
+import { hopSkipJump } from "./hop-skip-jump.ts";
+import { jsma } from "./jsma.ts";
+import { localSearch } from "./local-search.ts";
 import { matchMean, matchSample } from "./matching.ts";
 import { noise } from "./noise.ts";
 import { bim, fgsm, pgd } from "./pgd.ts";
+import { square } from "./square.ts";
 
 /** Every attack by name. */
-export const attackDefinitions: readonly AttackDefinition[] = [fgsm, bim, pgd, apgd, matchMean, matchSample, noise];
+export const attackDefinitions: readonly AttackDefinition[] = [
+  fgsm,
+  bim,
+  pgd,
+  apgd,
+  matchMean,
+  matchSample,
+  jsma,
+  square,
+  localSearch,
+  boundary,
+  hopSkipJump,
+  noise,
+];
 export const attackNames: readonly string[] = attackDefinitions.map(({ name }) => name);
 
 /** Errors: UserError for an unknown attack or setting (with the nearest match), or a value out of range. */
