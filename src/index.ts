@@ -1,5 +1,7 @@
 // The library: train, calibrate, classify, evaluate. Everything exported here is documented where it is defined.
 
+export { bestOfAttacks, overRestarts, overTargets } from "./attacks/combine.ts";
+export { transfer } from "./attacks/transfer.ts";
 export { calibrationsOf, putInForce, sourceOf, thresholdsAt } from "./classify/calibrations.ts";
 export type { Calibration, CalibrationSource, ModelCard, ThresholdSet } from "./classify/card.ts";
 export {

@@ -110,7 +110,8 @@ export function checkpointsOf(steps: number): ReadonlyMap<number, number> {
   const found = new Map<number, number>();
   let [interval, at, last] = [0.22, 0.22, 0];
   while (at < 1) {
-    const step = Math.ceil(at * steps);
+    // Parts that add up to a whole number of steps but for rounding are one.
+    const step = Math.ceil(at * steps - 1e-9);
     if (step > last) found.set(step, step - last);
     last = step;
     interval = Math.max(interval - 0.03, 0.06);

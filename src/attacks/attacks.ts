@@ -1,4 +1,5 @@
 import { oneOf } from "../core/names.ts";
+import { adaptive } from "./adaptive.ts";
 import { apgd } from "./apgd.ts";
 import type { Attack, AttackDefinition } from "./attack.ts";
 import { boundary } from "./boundary.ts";
@@ -24,6 +25,7 @@ export const attackDefinitions: readonly AttackDefinition[] = [
   boundary,
   hopSkipJump,
   noise,
+  adaptive,
 ];
 export const attackNames: readonly string[] = attackDefinitions.map(({ name }) => name);
 

@@ -67,7 +67,8 @@ export const pgd: AttackDefinition = defineAttack({
   source: "Madry et al. 2018",
   settings: z.strictObject({
     ...ascentSettings,
-    ...stepping(40, 1 / 40),
+    // Long enough in sum to reach any point of the ball from any other, as Madry et al. have it.
+    ...stepping(40, 2.5 / 40),
     restarts: restartsSetting,
     targets: targetsSetting,
   }),

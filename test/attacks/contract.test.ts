@@ -25,6 +25,7 @@ const settingsOf: Readonly<Record<string, readonly Readonly<Record<string, unkno
   ],
   "match-mean": [{ steps: 10 }, { steps: 10, norm: "l2" }],
   "match-sample": [{ steps: 10, guides: 2 }],
+  adaptive: [{ steps: 5, targets: 2, guides: 2 }],
   noise: [{ tries: 5 }, { tries: 5, kind: "gaussian" }, { tries: 5, kind: "salt" }],
 };
 const epsilonsOf: Readonly<Record<Distance, readonly number[]>> = { linf: [0.1, 0.3], l2: [0.2, 0.6], l0: [1, 3] };

@@ -75,7 +75,7 @@ export class AttackRunner {
     const index = subject.samples.labels.indexOf(label);
     if (index < 0) return undefined;
     const size = sizeOfImage(subject.loaded.model.shape);
-    const samples = { images: row(subject.samples.images, size, index).slice(), labels: Int32Array.of(label) };
+    const samples = { images: row(subject.samples.images, size, index).slice(), labels: Int32Array.of(label), guides: subject.samples };
     return this.attack(
       `${model.id}: ${attack.id} of image ${index}`,
       join(model.id, `${attack.id}-image-${index}`),

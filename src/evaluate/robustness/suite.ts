@@ -47,6 +47,10 @@ export const suite: readonly SuiteEntry[] = [
   { id: "apgd-accepted-targets", role: "adaptive", attack: "apgd", settings: { loss: "accepted", targets: 9 } },
   { id: "match-mean", role: "adaptive", attack: "match-mean", settings: {}, head: "sdim" },
   { id: "match-sample", role: "adaptive", attack: "match-sample", settings: {} },
+  { id: "square", role: "black-box", attack: "square", settings: { loss: "margin", queries: 1000 } },
+  { id: "square-accepted", role: "black-box", attack: "square", settings: { loss: "accepted", queries: 1000 }, criterion: evading },
+  { id: "local-search", role: "black-box", attack: "local-search", settings: {} },
+  { id: "hopskipjump", role: "black-box", attack: "hopskipjump", settings: {}, criterion: evading },
 ];
 
 /** Made on the twin, then judged by the model attacked. */

@@ -1,0 +1,123 @@
+import { afterAll, describe, expect, it } from "vitest";
+import { runAttack } from "../../src/attacks/attack.ts";
+import { makeAttack } from "../../src/attacks/attacks.ts";
+import { misclassified, misclassifiedAndAccepted } from "../../src/attacks/criteria.ts";
+import { attackRates } from "../../src/attacks/rates.ts";
+import { gaussianModel } from "../support/attacked-models.ts";
+
+// A planted hole: within epsilon all that is wrong is rejected, but for a small ball around the mean of class 1.
+
+const radius = 0.04;
+const epsilon = 0.3;
+const original = [0.4, 0.5, 0.6, 0.5];
+const planted = [0.5, 0.45, 0.65, 0.3];
+/** Wins over much of the ball, and is never accepted: its threshold is above its largest log-likelihood. */
+const forbidden = [0.25, 0.6, 0.6, 0.6];
+const rows = [original, planted, forbidden];
+const model = gaussianModel({ rows, thresholds: [-10, -(radius ** 2) / 2, 0.01] });
+const samples = {
+  images: Float32Array.from(original),
+  labels: Int32Array.of(0),
+  guides: { images: Float32Array.from([...original, ...planted]), labels: Int32Array.of(0, 1) },
+};
+
+/** Class 2 is nearer and nearly acceptable: whoever follows the best class of the moment stays at its mean, just rejected. */
+const trap = gaussianModel({ rows, thresholds: [-10, -(radius ** 2) / 2, 1e-4] });
+afterAll(() => Promise.all([model.release(), trap.release()]));
+
+const distanceFromPlanted = (image: Float32Array) => Math.hypot(...planted.map((value, k) => value - image[k]!));
+
+const adaptive = [
+  { name: "pgd", settings: { loss: "accepted" } },
+  { name: "pgd", settings: { loss: "accepted", targets: 2 } },
+  { name: "pgd", settings: { loss: "accepted", norm: "l2" } },
+  { name: "apgd", settings: { loss: "accepted" } },
+  { name: "apgd", settings: { loss: "accepted", targets: 2, norm: "l2" } },
+  { name: "match-mean", settings: { classes: 2 } },
+  { name: "match-mean", settings: { classes: 2, norm: "l2" } },
+  { name: "match-sample", settings: {} },
+  { name: "adaptive", settings: {} },
+];
+
+describe("a planted adversarial region", () => {
+  it.each(adaptive)("is found by $name $settings", async ({ name, settings }) => {
+    const result = await runAttack(model, samples, makeAttack(name, settings), { epsilons: [epsilon], seed: 2 });
+    expect(result.criterion).toBe("misclassified-and-accepted");
+    const [outcome] = result.outcomes as [(typeof result.outcomes)[0]];
+    expect(Array.from(outcome.success)).toEqual([1]);
+    expect(distanceFromPlanted(outcome.images)).toBeLessThanOrEqual(radius);
+    expect(attackRates(result, outcome)).toMatchObject({ evasionRate: 1, detectionRate: 0 });
+  });
+
+  it.each([misclassified, misclassifiedAndAccepted])("is missed by ascent of the margin, which is rejected: $name", async (criterion) => {
+    const pgd = makeAttack("pgd", { loss: "margin", restarts: 5 });
+    const result = await runAttack(model, samples, pgd, { epsilons: [epsilon], seed: 2, criterion });
+    const [outcome] = result.outcomes as [(typeof result.outcomes)[0]];
+    expect(outcome.scores.labels[0]).not.toBe(0);
+    expect(outcome.scores.accepted[0]).toBe(0);
+    expect(attackRates(result, outcome)).toMatchObject({ successful: criterion === misclassified ? 1 : 0, evasionRate: 0 });
+  });
+
+  it("is missed where the best wrong class of the moment leads astray, and found class by class", async () => {
+    const found = async (targets: number) => {
+      const { outcomes } = await runAttack(trap, samples, makeAttack("apgd", { loss: "accepted", targets }), {
+        epsilons: [epsilon],
+        seed: 2,
+      });
+      return outcomes[0]!.success[0];
+    };
+    expect([await found(0), await found(1), await found(2)]).toEqual([0, 0, 1]);
+  });
+
+  it("is found by the best of several attacks where the first of them misses it", async () => {
+    const { outcomes } = await runAttack(trap, samples, makeAttack("adaptive"), { epsilons: [epsilon], seed: 2 });
+    expect(outcomes[0]!.success[0]).toBe(1);
+  });
+
+  it("is not there within a smaller epsilon", async () => {
+    const attack = makeAttack("apgd", { loss: "accepted", targets: 2 });
+    const { outcomes } = await runAttack(model, samples, attack, { epsilons: [0.15], seed: 2 });
+    expect(outcomes[0]!.success[0]).toBe(0);
+  });
+});
+
+describe("matching", () => {
+  it("heads for the class wanted, and for that alone", async () => {
+    const aimed = { ...samples, targets: Int32Array.of(1) };
+    for (const name of ["match-mean", "match-sample"]) {
+      const result = await runAttack(trap, aimed, makeAttack(name), { epsilons: [epsilon] });
+      expect(result.criterion).toBe("targeted-and-accepted");
+      expect(result.outcomes[0]!.success[0]).toBe(1);
+      expect(distanceFromPlanted(result.outcomes[0]!.images)).toBeLessThanOrEqual(radius);
+    }
+    const elsewhere = { ...samples, targets: Int32Array.of(2) };
+    const { outcomes } = await runAttack(trap, elsewhere, makeAttack("match-mean"), { epsilons: [epsilon] });
+    // It gets to the mean of class 2, where the threshold turns it away.
+    expect(outcomes[0]!.scores.labels[0]).toBe(2);
+    expect(outcomes[0]!.success[0]).toBe(0);
+    expect(Math.hypot(...forbidden.map((value, k) => value - outcomes[0]!.images[k]!))).toBeLessThan(0.01);
+  });
+
+  it("takes the other samples for guides where none are given", async () => {
+    const both = { images: samples.guides.images, labels: samples.guides.labels };
+    const { outcomes } = await runAttack(model, both, makeAttack("match-sample"), { epsilons: [epsilon] });
+    expect(Array.from(outcomes[0]!.success)).toEqual([1, 1]);
+  });
+
+  it("needs class means, or a guide that is right and accepted", async () => {
+    const { classMeans, ...rest } = { ...model, score: model.score.bind(model), gradient: model.gradient.bind(model) };
+    expect(classMeans).toBeDefined();
+    const discriminative = { ...rest, release: () => Promise.resolve() };
+    await expect(runAttack(discriminative, samples, makeAttack("match-mean"), { epsilons: [epsilon] })).rejects.toThrow(
+      "match-mean: needs class means, a discriminative model has none; take match-sample",
+    );
+    // Of class 0, misclassified, or rejected: none of them is a guide.
+    const guides = {
+      images: Float32Array.from([...original, ...planted, ...planted.map((value) => value + 0.05)]),
+      labels: Int32Array.of(0, 2, 1),
+    };
+    await expect(runAttack(model, { ...samples, guides }, makeAttack("match-sample"), { epsilons: [epsilon] })).rejects.toThrow(
+      /none of 3 guides is an image of a class other than 0 that the model classifies correctly and accepts/,
+    );
+  });
+});
