@@ -14,5 +14,6 @@ export function wilsonInterval(successes: number, trials: number): Interval | nu
   const scale = 1 + (z * z) / trials;
   const centre = p + (z * z) / (2 * trials);
   const half = z * Math.sqrt((p * (1 - p)) / trials + (z * z) / (4 * trials * trials));
-  return { low: Math.max(0, (centre - half) / scale), high: Math.min(1, (centre + half) / scale) };
+  // The ends are exact where rounding would miss them by a little.
+  return { low: successes === 0 ? 0 : (centre - half) / scale, high: successes === trials ? 1 : (centre + half) / scale };
 }

@@ -11,8 +11,8 @@ export interface RobustnessWarning {
 
 /** Share of zero gradients from which on an attack's own success says little. */
 const manyZeroGradients = 0.05;
-/** Differences of shares below that are taken for chance. */
-const noticeable = 0.02;
+/** Whether a share of `of` images is larger than another by more than chance: two points, and more than one image. */
+const isNoticeable = (more: number, fewer: number, of: number): boolean => more - fewer > Math.max(0.02, 1.5 / of);
 
 /** `linf`: the epsilons of the suite. */
 export function warningsOf(
@@ -41,10 +41,11 @@ const zeroGradients = (attacks: readonly SuiteAttack[]): RobustnessWarning[] =>
 function blackBox(trials: readonly Trial[], start: Before, linf: readonly number[]): RobustnessWarning[] {
   const of = (roles: readonly Role[]) => trials.filter(({ role }) => roles.includes(role));
   const [blind, sighted] = [of(["black-box", "transfer", "noise"]), of(["paper", "white-box", "adaptive"])];
+  const attacked = start.right.filter((value) => value === 1).length;
   for (const epsilon of linf) {
     for (const kind of ["success", "evasion"] as const) {
       const [without, withGradients] = [blind, sighted].map((some) => worstCase(some, start, "linf", epsilon)[kind].value ?? 0);
-      if (without! <= withGradients! + noticeable) continue;
+      if (!isNoticeable(without!, withGradients!, attacked)) continue;
       const text = `At linf ${shown(epsilon)} attacks that see no gradients reach ${percent(without!)} (${kind}), those that see them ${percent(withGradients!)}: the gradients mislead.`;
       return [{ kind: "black-box-better", text }];
     }
@@ -58,9 +59,10 @@ const successes = ({ summary }: SuiteAttack): Map<number | null, number> =>
 /** The first epsilon at which `more` succeeds noticeably more often than `fewer`. */
 function better(more: SuiteAttack, fewer: SuiteAttack): { epsilon: number | null; more: number; fewer: number } | undefined {
   const base = successes(fewer);
+  const { attacked } = more.summary.outcomes[0]!.percentiles[0]!.attacked;
   for (const [epsilon, value] of successes(more)) {
     const other = base.get(epsilon);
-    if (other !== undefined && value > other + noticeable) return { epsilon, more: value, fewer: other };
+    if (other !== undefined && isNoticeable(value, other, attacked)) return { epsilon, more: value, fewer: other };
   }
   return undefined;
 }
