@@ -16,7 +16,7 @@ const rooms = {
   evaluate: [...engine, "data", "nn", "losses", "optim", "classify", "reject", "train", "attacks"],
 };
 /** Rooms that put everything together, and that no other room may import. */
-const top = ["cli"];
+const top = ["cli", "server"];
 
 const oneWay = Object.entries(rooms).map(([room, below]) => ({
   name: `${room}-imports-only-rooms-below`,
@@ -43,6 +43,13 @@ module.exports = {
       severity: "error",
       from: { path: "^src/[^/]+/", pathNot: `^src/(${[...Object.keys(rooms), ...top].join("|")})/` },
       to: {},
+    },
+    {
+      name: "server-does-not-import-cli",
+      comment: "src/cli starts the server, not the other way round",
+      severity: "error",
+      from: { path: "^src/server/" },
+      to: { path: "^src/cli/" },
     },
     only("onnxruntime-stays-in-runtime", "runtime", "onnxruntime-(node|web|common)/"),
     only("protobuf-stays-in-onnx-and-event-files", "(onnx|train)", "@bufbuild/"),

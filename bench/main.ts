@@ -4,12 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
-import { wholeNumber } from "../src/cli/options.ts";
+import { numberList, positiveNumber, wholeNumber } from "../src/cli/options.ts";
 import { defaultThreads, providers } from "../src/runtime/session.ts";
 import { growthHeader, growthLine, measureGrowth } from "./growth.ts";
 import { type MeasureOptions, measureGradients, measureScoring, measureTraining, median, scoreBatches, warmUp } from "./measure.ts";
 import { type ProfileRow, readProfile } from "./profile.ts";
 import { benchCircumstances, record } from "./record.ts";
+import { measureServing, type ServeBenchOptions, servingLines } from "./serve.ts";
 
 // Benchmarks, not tests: medians on this machine, now. Quote ratios measured in one run, never single figures.
 
@@ -101,7 +102,7 @@ function print(result: Readonly<Record<string, unknown>>): void {
   }
 }
 
-function finish(run: Record<string, unknown> & { readonly command: string }, { json, out }: BenchOptions): void {
+function finish(run: Record<string, unknown> & { readonly command: string }, { json, out }: Pick<BenchOptions, "json" | "out">): void {
   if (out !== undefined) record(out, run);
   if (json) process.stdout.write(`${JSON.stringify(run)}\n`);
 }
@@ -144,6 +145,27 @@ withWorkload(program.command("growth"))
     const rows = measureGrowth({ depth, channels: options.channels === 3 ? 3 : 1, batch, size, classes, negatives }, steps);
     if (!options.json) process.stdout.write(`${[growthHeader, ...rows.map(growthLine)].join("\n")}\n`);
     finish({ ...options, rows, ...about }, options);
+  });
+
+program
+  .command("serve")
+  .description("requests per second and latency of `sdim serve` against concurrency; --soak-minutes puts it under twice its capacity")
+  .option("--model <file>", "to serve", "models/mnist/model.onnx")
+  .option("--image <file>", "to send", "samples/images/digit.png")
+  .option("--workers <n>", "inference threads", wholeNumber, defaultThreads())
+  .option("--max-batch <images>", "images of a batch", wholeNumber, 32)
+  .option("--max-wait-ms <ms>", "an image waits for others", wholeNumber, 2)
+  .option("--seconds <n>", "of each measurement", positiveNumber, 10)
+  .option("--concurrency <list>", "requests at a time", numberList, [1, 4, 16, 64])
+  .option("--soak-minutes <n>", "at twice the capacity: memory over time, and no request lost", positiveNumber)
+  .option("--json", "print JSON")
+  .option("--out <file>", "add the run to this results file")
+  .action(async (options: ServeBenchOptions & Pick<BenchOptions, "json" | "out">) => {
+    const about = benchCircumstances();
+    const { rows, soak } = await measureServing(options);
+    if (!options.json) process.stdout.write(`${servingLines(rows, soak)}\n`);
+    finish({ work: "serve", ...options, rows, ...(soak ? { soak } : {}), ...about }, options);
+    if (soak && soak.lost > 0) process.exitCode = 1;
   });
 
 await program.parseAsync();

@@ -3,6 +3,8 @@ import { adaptive } from "./adaptive.ts";
 import { apgd } from "./apgd.ts";
 import type { Attack, AttackDefinition } from "./attack.ts";
 import { boundary } from "./boundary.ts";
+import { carliniWagner } from "./carlini-wagner.ts";
+import { deepfool } from "./deepfool.ts";
 import { hopSkipJump } from "./hop-skip-jump.ts";
 import { jsma } from "./jsma.ts";
 import { localSearch } from "./local-search.ts";
@@ -17,6 +19,8 @@ export const attackDefinitions: readonly AttackDefinition[] = [
   bim,
   pgd,
   apgd,
+  deepfool,
+  carliniWagner,
   matchMean,
   matchSample,
   jsma,

@@ -12,6 +12,7 @@ import { addPredict } from "./commands/predict.ts";
 import { addQuickstart } from "./commands/quickstart.ts";
 import { addReproduce } from "./commands/reproduce.ts";
 import { addRuns } from "./commands/runs.ts";
+import { addServe } from "./commands/serve.ts";
 import { addTrain } from "./commands/train.ts";
 import { note } from "./output.ts";
 
@@ -39,6 +40,7 @@ const commands = [
   addData,
   addDoctor,
   addReproduce,
+  addServe,
   addQuickstart,
 ];
 for (const add of commands) add(program);

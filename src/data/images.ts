@@ -11,7 +11,7 @@ const formats: readonly string[] = ["png", "jpeg", "webp", "gif", "tiff"];
 const accepted = "expected PNG, JPEG, WebP, GIF, TIFF or BMP";
 
 /** 100 megapixels: more is refused before it is unpacked. */
-const mostPixels = 100e6;
+export const mostPixels = 100e6;
 /** Of an uncompressed file: 32 bits per pixel and the largest header there is. */
 const mostBmpBytes = 4 * mostPixels + 4096;
 
@@ -41,12 +41,17 @@ export interface PictureHeader {
   readonly isStoredGrey: boolean;
 }
 
-/** Errors: UserError that names the file. */
-export async function readPictureHeader(path: string): Promise<PictureHeader> {
-  return reading(path, async () => {
-    const bmp = await withBmp(path, (_file, start) => parseBmpHeader(start, mostPixels, path));
+/** Of a file or its bytes. Errors: UserError that names the file. */
+export async function readPictureHeader(
+  source: string | Uint8Array,
+  name = typeof source === "string" ? source : "image",
+): Promise<PictureHeader> {
+  return reading(name, async () => {
+    const parse = (start: Uint8Array) => parseBmpHeader(start, mostPixels, name);
+    const bmp =
+      typeof source === "string" ? await withBmp(source, (_file, start) => parse(start)) : isBmp(source) ? parse(source) : undefined;
     if (bmp) return { pixelCount: bmp.width * bmp.height, isStoredGrey: false };
-    const { width, height, space } = await (await opened(path, path)).metadata();
+    const { width, height, space } = await (await opened(source, name)).metadata();
     return { pixelCount: width * height, isStoredGrey: space === "b-w" || space === "grey16" };
   });
 }

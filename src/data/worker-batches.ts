@@ -1,7 +1,6 @@
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { InternalError, messageOf } from "../core/errors.ts";
+import { startThread, threadEntry } from "../core/threads.ts";
 import { type Batch, type BatchPlan, type BatchSource, sharedBatch } from "./batch-source.ts";
 import type { BatchRequest, BatchWork } from "./batch-worker.ts";
 import type { ImageSet } from "./image-set.ts";
@@ -25,13 +24,13 @@ export class WorkerBatches implements BatchSource {
   private isClosed = false;
 
   /** `firstStep`: of the first `take`. `entry`: the worker's program, ours unless told. */
-  constructor(set: ImageSet, plan: BatchPlan, firstStep: number, entry: URL = workerEntry()) {
+  constructor(set: ImageSet, plan: BatchPlan, firstStep: number, entry: URL = threadEntry(import.meta.url, "batch-worker")) {
     this.slots = Array.from({ length: slotCount }, () => sharedBatch(set, plan.batchSize));
     const { images, labels } = this.slots[0]!;
     this.batch = { images: new Uint8Array(images.length), labels: new BigInt64Array(labels.length) };
     this.next = firstStep;
     const work: BatchWork = { set: sharedSet(set), plan, slots: this.slots };
-    this.worker = startWorker(entry, work);
+    this.worker = startThread(entry, work);
     this.worker.on("message", ({ step }: BatchRequest) => {
       this.ready.add(step);
       this.wake?.();
@@ -75,22 +74,6 @@ export class WorkerBatches implements BatchSource {
     this.failure = new InternalError(`batches: the thread that prepares them died: ${reason}`);
     this.wake?.();
   }
-}
-
-const isSource = (url: string): boolean => url.endsWith(".ts");
-
-/** Built, the worker is JavaScript; from the sources (tests, benchmarks) it is TypeScript. */
-const workerEntry = (): URL => new URL(isSource(import.meta.url) ? "./batch-worker.ts" : "./batch-worker.js", import.meta.url);
-
-/**
- * A thread does not inherit what compiles the TypeScript of its parent (vitest compiles in memory; on Node 20 `--import tsx` does not reach a
- * thread's entry), so from the sources it starts with a line that registers tsx and then imports the entry.
- */
-function startWorker(entry: URL, workerData: BatchWork): Worker {
-  if (!isSource(entry.pathname)) return new Worker(entry, { workerData, execArgv: [] });
-  const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx/package.json"));
-  const program = `import("${new URL("dist/esm/api/index.mjs", tsx)}").then(({ register }) => { register(); return import("${entry.href}"); })`;
-  return new Worker(program, { workerData, execArgv: [], eval: true });
 }
 
 function sharedSet(set: ImageSet): ImageSet {

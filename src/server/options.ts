@@ -1,0 +1,62 @@
+import { availableParallelism } from "node:os";
+import { UserError } from "../core/errors.ts";
+import { mostPixels } from "../data/images.ts";
+
+/** What one request, and all of them together, may take. */
+export interface Limits {
+  readonly bodyBytes: number;
+  /** Of JSON bodies, which are parsed on the event loop. */
+  readonly jsonBytes: number;
+  readonly imagesPerRequest: number;
+  readonly pixelsPerImage: number;
+  /** From a request's arrival to its answer. */
+  readonly requestMs: number;
+  /** Images of all requests that are being decoded, wait or are classified. */
+  readonly queuedImages: number;
+  /** Bodies and unpacked pixels of all requests under way. */
+  readonly pendingBytes: number;
+}
+
+export interface ServerOptions {
+  readonly workers: number;
+  readonly maxBatch: number;
+  readonly maxWaitMs: number;
+  readonly limits: Limits;
+  /** Between two looks at the model files, 0 for never. */
+  readonly reloadMs: number;
+  /** Asked of every request but those for health and the page. */
+  readonly apiKey?: string;
+  /** The web page, if another folder than the one beside the built code. */
+  readonly webFolder?: string;
+}
+
+const megabyte = 2 ** 20;
+
+export const defaultLimits: Limits = {
+  bodyBytes: 32 * megabyte,
+  jsonBytes: 8 * megabyte,
+  imagesPerRequest: 256,
+  pixelsPerImage: mostPixels,
+  requestMs: 30_000,
+  queuedImages: 1024,
+  pendingBytes: 1024 * megabyte,
+};
+
+export const defaultOptions: ServerOptions = {
+  workers: availableParallelism(),
+  maxBatch: 32,
+  maxWaitMs: 2,
+  limits: defaultLimits,
+  reloadMs: 1000,
+};
+
+/** Errors: UserError when a limit makes another one unreachable. */
+export function checkLimits({ bodyBytes, imagesPerRequest, pixelsPerImage, queuedImages, pendingBytes }: Limits): void {
+  if (imagesPerRequest > queuedImages) {
+    throw new UserError(`a request may have ${imagesPerRequest} images, but only ${queuedImages} may be queued: raise --max-queue`);
+  }
+  if (pixelsPerImage > mostPixels) throw new UserError(`images of ${pixelsPerImage} pixels: at most ${mostPixels} are read`);
+  if (bodyBytes > pendingBytes) {
+    throw new UserError(`a body may have ${bodyBytes} bytes, but all of them only ${pendingBytes}: raise --max-pending-mb`);
+  }
+}

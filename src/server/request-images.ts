@@ -1,0 +1,69 @@
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import { z } from "zod";
+import { messageOf } from "../core/errors.ts";
+import type { EncodedImage } from "./engine/decode.ts";
+import { tooManyImages } from "./engine/service.ts";
+import { HttpError } from "./errors.ts";
+import type { Limits } from "./options.ts";
+import { jsonImages } from "./schemas.ts";
+
+/** Takes raw images as they are: image/* and application/octet-stream. */
+export function acceptRawImages(app: FastifyInstance, { bodyBytes }: Limits): void {
+  app.addContentTypeParser(/^(image\/|application\/octet-stream)/, { parseAs: "buffer", bodyLimit: bodyBytes }, (_request, body, done) =>
+    done(null, body),
+  );
+}
+
+/**
+ * The images of a request: the files of multipart/form-data, the strings of a JSON body, or the raw body.
+ * Errors: HttpError 400 for a body that is not as expected, 413 for one too large or with too many images.
+ */
+export async function imagesOf(request: FastifyRequest, limits: Limits): Promise<readonly EncodedImage[]> {
+  if (request.isMultipart()) return imagesOfForm(request, limits);
+  if (Buffer.isBuffer(request.body)) {
+    if (request.body.length === 0) throw new HttpError(400, "no_images", "expected an image, got an empty body");
+    return [{ bytes: request.body }];
+  }
+  const parsed = jsonImages.safeParse(request.body);
+  if (!parsed.success) throw new HttpError(400, "bad_request", `body: ${z.prettifyError(parsed.error)}`);
+  if (parsed.data.images.length > limits.imagesPerRequest) throw tooManyImages(limits.imagesPerRequest);
+  return parsed.data.images.map((text, index) => ({ bytes: fromBase64(text, index) }));
+}
+
+async function imagesOfForm(request: FastifyRequest, limits: Limits): Promise<readonly EncodedImage[]> {
+  try {
+    return await filesOf(request, limits);
+  } catch (error) {
+    // What the parser says of a malformed body has neither a code nor a status.
+    if (error instanceof HttpError || (error instanceof Error && "statusCode" in error)) throw error;
+    throw new HttpError(400, "bad_request", `multipart body: ${messageOf(error)}`);
+  }
+}
+
+async function filesOf(request: FastifyRequest, { bodyBytes, imagesPerRequest }: Limits): Promise<readonly EncodedImage[]> {
+  const images: EncodedImage[] = [];
+  let total = 0;
+  for await (const part of request.parts()) {
+    if (part.type === "field") {
+      throw new HttpError(400, "bad_request", `field "${part.fieldname.slice(0, 100)}": expected files only (curl -F image=@digit.png)`);
+    }
+    if (images.length === imagesPerRequest) throw tooManyImages(imagesPerRequest);
+    const bytes = await part.toBuffer();
+    total += bytes.length;
+    if (total > bodyBytes) throw bodyTooLarge(bodyBytes);
+    images.push({ bytes, file: part.filename.slice(0, 200) });
+  }
+  return images;
+}
+
+export const bodyTooLarge = (limit: number): HttpError => new HttpError(413, "too_large", `a body may have ${limit} bytes at most`);
+
+/** Node passes over what is not base64; the length tells. */
+function fromBase64(text: string, index: number): Uint8Array {
+  const bytes = Buffer.from(text, "base64");
+  const digits = text.endsWith("==") ? text.length - 2 : text.endsWith("=") ? text.length - 1 : text.length;
+  if (bytes.length === 0 || bytes.length !== Math.floor((digits * 3) / 4) || digits % 4 === 1) {
+    throw new HttpError(400, "broken_image", `image ${index}: not in base64`, { images: [{ index, reason: "not in base64" }] });
+  }
+  return bytes;
+}

@@ -1,0 +1,77 @@
+import type { AddressInfo } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+import type { FastifyBaseLogger } from "fastify";
+import { messageOf, UserError } from "../core/errors.ts";
+import type { NamedModel } from "./model-names.ts";
+import type { ServerOptions } from "./options.ts";
+import { buildServer, type SdimServer } from "./server.ts";
+
+export interface ServeOptions extends ServerOptions {
+  readonly host: string;
+  /** 0 for any that is free. */
+  readonly port: number;
+  /** After SIGTERM, while /readyz says no and requests are still taken, so that a load balancer can see it. */
+  readonly drainDelayMs: number;
+  readonly onListening: (url: string) => void;
+}
+
+/** Beyond the time a request may take, for its answer to be read. */
+const drainMarginMs = 5000;
+
+/**
+ * Serves until SIGTERM or SIGINT, then finishes what has been asked. A second signal ends the process at once.
+ * Errors: UserError when a model cannot be loaded or the address cannot be listened on.
+ */
+export async function serve(models: readonly NamedModel[], options: ServeOptions, logger: FastifyBaseLogger): Promise<void> {
+  const server = await buildServer(models, options, logger);
+  try {
+    await listen(server, options);
+    if (options.apiKey === undefined && !isLoopback(options.host)) {
+      logger.warn({ host: options.host }, "anyone who reaches this address may use the models: there is no API key");
+    }
+    const signal = await nextSignal();
+    logger.info({ signal }, "draining");
+    server.startDrain();
+    if (signal === "SIGTERM") await pause(options.drainDelayMs);
+  } catch (error) {
+    await server.close();
+    throw error;
+  }
+  await drain(server, options, logger);
+}
+
+async function listen({ app }: SdimServer, { host, port, onListening }: ServeOptions): Promise<void> {
+  try {
+    await app.listen({ host, port, listenTextResolver: () => "listening" });
+  } catch (error) {
+    throw new UserError(`cannot listen on ${host} port ${port}: ${messageOf(error)}`, { cause: error });
+  }
+  const { address, family, port: actual } = app.server.address() as AddressInfo;
+  onListening(`http://${family === "IPv6" ? `[${address}]` : address}:${actual}`);
+}
+
+const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || host.startsWith("127.");
+
+function nextSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    const onSignal = (signal: NodeJS.Signals): void => {
+      for (const name of ["SIGTERM", "SIGINT"] as const) process.off(name, onSignal).on(name, () => process.exit(130));
+      resolve(signal);
+    };
+    process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
+  });
+}
+
+/** Errors: Error when requests have not ended in the time that they may take. */
+async function drain(server: SdimServer, { limits }: ServeOptions, logger: FastifyBaseLogger): Promise<void> {
+  const inTime = new AbortController();
+  const tooLate = pause(limits.requestMs + drainMarginMs, "late" as const, { signal: inTime.signal }).catch(() => "done" as const);
+  const closed = server.close();
+  const outcome = await Promise.race([closed.then(() => "done" as const), tooLate]);
+  inTime.abort();
+  if (outcome === "done") return logger.info("drained");
+  logger.error("requests did not end in time: connections are cut");
+  server.app.server.closeAllConnections();
+  await closed;
+  throw new Error("draining took too long: requests were lost");
+}

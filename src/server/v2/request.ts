@@ -1,0 +1,39 @@
+import { z } from "zod";
+import { messageOf } from "../../core/errors.ts";
+import { HttpError } from "../errors.ts";
+import { type InferRequest, inferRequest } from "../schemas.ts";
+
+export const wrong = (message: string): HttpError => new HttpError(400, "bad_request", message);
+
+/** A request of the protocol: its JSON part, and the bytes of binary tensors that follow it. */
+export interface ParsedRequest {
+  readonly json: InferRequest;
+  readonly binary: Uint8Array;
+}
+
+/**
+ * Splits a body at Inference-Header-Content-Length (binary tensor extension) or, without that header, takes it for JSON as a whole.
+ * Errors: HttpError 400, 413 when the JSON part is longer than `jsonBytes`.
+ */
+export function parseRequest(body: Uint8Array, headerLength: string | undefined, jsonBytes: number): ParsedRequest {
+  const length = headerLength === undefined ? body.length : Number(headerLength);
+  if (!Number.isSafeInteger(length) || length < 0 || length > body.length || headerLength?.trim() === "") {
+    throw wrong(`Inference-Header-Content-Length: expected a whole number up to the body's ${body.length} bytes, got "${headerLength}"`);
+  }
+  if (length > jsonBytes) {
+    throw new HttpError(413, "too_large", `JSON of ${length} bytes: at most ${jsonBytes} are taken; send the tensor as binary data`);
+  }
+  return { json: parseJson(body.subarray(0, length)), binary: body.subarray(length) };
+}
+
+function parseJson(bytes: Uint8Array): InferRequest {
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw wrong(`the request is not JSON: ${messageOf(error)}`);
+  }
+  const parsed = inferRequest.safeParse(json);
+  if (!parsed.success) throw wrong(z.prettifyError(parsed.error));
+  return parsed.data;
+}

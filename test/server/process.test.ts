@@ -1,0 +1,92 @@
+import { readFileSync } from "node:fs";
+import { Agent, request } from "node:http";
+import { afterEach, describe, expect, it } from "vitest";
+import { encodePng } from "../../src/data/images.ts";
+import type { ClassificationBody } from "../../src/server/schemas.ts";
+import { sdim, start } from "../support/cli.ts";
+import { noise } from "../support/pictures.ts";
+
+const digit = readFileSync("samples/images/digit.png");
+const path = "/v1/models/mnist/classify";
+const started: ReturnType<typeof start>[] = [];
+afterEach(() => {
+  for (const { child } of started.splice(0)) child.kill("SIGKILL");
+});
+
+/** Starts `sdim serve`; its address. */
+async function serve(...args: readonly string[]): Promise<{ readonly server: ReturnType<typeof start>; readonly address: string }> {
+  const server = start(["serve", "models/mnist/model.onnx", "--port", "0", "--workers", "1", ...args]);
+  started.push(server);
+  const address = await new Promise<string>((resolve, reject) => {
+    server.child.stdout!.on("data", (chunk: Buffer) => {
+      const found = /listening on (\S+)/.exec(chunk.toString())?.[1];
+      if (found !== undefined) resolve(found);
+    });
+    server.child.on("close", () => reject(new Error(server.stderr())));
+  });
+  return { server, address };
+}
+
+const post = (address: string, body: Uint8Array) =>
+  fetch(address + path, { method: "POST", headers: { "content-type": "image/png" }, body: Buffer.from(body) });
+
+/** GET over a connection that is kept: after the server has stopped listening there are no new ones. */
+function getOver(agent: Agent, url: string): Promise<{ readonly status: number; readonly body: string }> {
+  return new Promise((resolve, reject) => {
+    request(url, { agent }, (response) => {
+      let body = "";
+      response.on("data", (chunk: Buffer) => {
+        body += chunk.toString();
+      });
+      response.on("end", () => resolve({ status: response.statusCode!, body }));
+    })
+      .on("error", reject)
+      .end();
+  });
+}
+
+describe("sdim serve", () => {
+  it("told to end, says that it is not ready, finishes what is queued and exits with 0", async () => {
+    const { server, address } = await serve("--drain-delay-ms", "1500", "--max-wait-ms", "0");
+    expect((await post(address, digit)).status).toBe(200);
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    expect((await getOver(agent, `${address}/readyz`)).status).toBe(200);
+    const images = await Promise.all(Array.from({ length: 40 }, (_, i) => encodePng(noise(i, 150 + i, 150, 1))));
+    const asked = images.map((image) => post(address, image));
+    await asked[0];
+    server.child.kill("SIGTERM");
+    let readiness = { status: 200, body: "" };
+    while (readiness.status === 200) readiness = await getOver(agent, `${address}/readyz`);
+    expect(readiness).toEqual({ status: 503, body: '{"status":"draining"}' });
+    agent.destroy();
+    const responses = await Promise.all(asked);
+    expect(responses.map(({ status }) => status)).toEqual(images.map(() => 200));
+    for (const response of responses) expect(((await response.json()) as ClassificationBody).results.length).toBe(1);
+    const { code, signal, stderr } = await server.finished;
+    expect([code, signal]).toEqual([0, null]);
+    const lines = stderr
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { msg: string });
+    expect(lines.filter(({ msg }) => msg === "request").length).toBeGreaterThanOrEqual(43);
+    expect(lines.at(-1)!.msg).toBe("drained");
+    await expect(post(address, digit)).rejects.toThrow();
+  });
+
+  it("ends at once on Ctrl-C when nothing is asked, and says what the mistake was where it cannot begin", async () => {
+    const [{ server, address }, taken, missing, twice, notOurs] = await Promise.all([
+      serve("--drain-delay-ms", "60000"),
+      sdim("serve", "models/mnist/model.onnx", "--host", "256.0.0.1", "--workers", "1"),
+      sdim("serve", "models/nothing.onnx"),
+      sdim("serve", "models/mnist/model.onnx", "mnist=models/mnist-softmax/model.onnx"),
+      sdim("serve", "readme=README.md", "--workers", "1"),
+    ]);
+    expect((await post(address, digit)).status).toBe(200);
+    server.child.kill("SIGINT");
+    expect((await server.finished).code).toBe(0);
+    expect([taken.code, taken.stderr]).toEqual([2, expect.stringContaining("sdim: cannot listen on 256.0.0.1 port 8080")]);
+    expect([missing.code, missing.stderr]).toEqual([2, expect.stringContaining("sdim: cannot read the model models/nothing.onnx")]);
+    expect([twice.code, twice.stderr]).toEqual([2, expect.stringContaining('sdim: two models are called "mnist"')]);
+    expect([notOurs.code, notOurs.stderr]).toEqual([2, expect.stringContaining("sdim: README.md")]);
+  });
+});
