@@ -6,6 +6,7 @@ import { type Criterion, judge, misclassified, misclassifiedAndAccepted, targete
 import { type Distance, isWithin, perturbationSizes, sizeOfImage } from "./distance.ts";
 import type { AttackedModel, Scores } from "./model.ts";
 import { type Guides, Problem, type Queries, type StartingImages } from "./problem.ts";
+import { requireClasses, requireImages } from "./requirements.ts";
 import { indices, row, takeRows } from "./rows.ts";
 
 // What an attack is, and the book-keeping of all of them: who is attacked, bounds, fresh judgement, sizes, queries.
@@ -255,25 +256,4 @@ function requireSamples(model: AttackedModel, { images, labels, targets, guides 
   requireClasses("targets", targets, classes);
   const own = targets.findIndex((target, i) => target === labels[i]);
   if (own >= 0) throw new UserError(`targets: image ${own} is of class ${labels[own]} itself; take another class`);
-}
-
-function requireImages({ shape, classes }: AttackedModel, what: string, { images, labels }: Guides): void {
-  const size = sizeOfImage(shape);
-  if (images.length !== labels.length * size) {
-    throw new UserError(
-      `${what}: expected ${labels.length} x ${shape.channels} x ${shape.height} x ${shape.width} values for ${labels.length} labels, got ${images.length}`,
-    );
-  }
-  const outside = images.findIndex((value) => !(value >= 0 && value <= 1));
-  if (outside >= 0) {
-    throw new UserError(
-      `${what}: expected values in [0, 1], got ${images[outside]} in image ${Math.floor(outside / size)}; divide bytes by 255`,
-    );
-  }
-  requireClasses(what === "images" ? "labels" : `labels of ${what}`, labels, classes);
-}
-
-function requireClasses(what: string, values: Int32Array, classes: number): void {
-  const wrong = values.findIndex((value) => value < 0 || value >= classes);
-  if (wrong >= 0) throw new UserError(`${what}: expected classes 0 to ${classes - 1}, got ${values[wrong]} for image ${wrong}`);
 }

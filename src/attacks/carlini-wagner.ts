@@ -29,7 +29,13 @@ export const carliniWagner: AttackDefinition = defineAttack({
     initialConstant: z.number().positive().default(1e-3).describe("first weight of the loss; ten times it while nothing is found"),
     abortEarly: z.boolean().default(true).describe("whether a sample's steps end when a tenth of them brought no progress"),
   }),
-  create: (settings) => ({ kind: "minimal", distance: "l2", needs: "gradients", perturb: (problem) => search(problem, settings) }),
+  create: (settings) => ({
+    kind: "minimal",
+    distance: "l2",
+    needs: "gradients",
+    isAdaptive: settings.loss === "accepted",
+    perturb: (problem) => search(problem, settings),
+  }),
 });
 
 /** Keeps the inverse of tanh finite at 0 and 1. */

@@ -37,6 +37,7 @@ const adaptive = [
   { name: "match-mean", settings: { classes: 2, norm: "l2" } },
   { name: "match-sample", settings: {} },
   { name: "adaptive", settings: {} },
+  { name: "cw-l2", settings: { loss: "accepted", steps: 200, binarySearchSteps: 4, initialConstant: 1 } },
 ];
 
 describe("a planted adversarial region", () => {

@@ -23,6 +23,11 @@ const settingsOf: Readonly<Record<string, readonly Readonly<Record<string, unkno
     { steps: 10, restarts: 2 },
     { steps: 10, norm: "l2", loss: "accepted", targets: 3 },
   ],
+  "cw-l2": [
+    { steps: 20, binarySearchSteps: 2, initialConstant: 1 },
+    { steps: 20, binarySearchSteps: 2, initialConstant: 1, loss: "accepted" },
+  ],
+  deepfool: [{ steps: 5 }],
   "match-mean": [{ steps: 10 }, { steps: 10, norm: "l2" }],
   "match-sample": [{ steps: 10, guides: 2 }],
   adaptive: [{ steps: 5, targets: 2, guides: 2 }],
