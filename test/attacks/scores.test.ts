@@ -157,6 +157,22 @@ describe("local-search", () => {
   });
 });
 
+it.each([
+  { name: "square", settings: { queries: 3 }, epsilons: [0.2] },
+  { name: "local-search", settings: { rounds: 3, pixels: 1, neighbourhood: 1 }, epsilons: [] },
+])("$name gives the same pictures for the same seed, and others for another", async ({ name, settings, epsilons }) => {
+  // Two or three pixels of sixteen must become brighter by 0.1, any of them.
+  const bright = Array.from({ length: size }, (_, k) => 1 + 0.01 * k);
+  const needed = bright.reduce((sum, weight) => sum + 0.7 * weight, 0.5);
+  const model = kept(pictureModel({ rows: [weightsAt([], 0), bright], bias: [needed, 0] }));
+  const made = async (seed: number) => {
+    const { outcomes } = await runAttack(model, picture(0.7), makeAttack(name, settings), { epsilons, seed });
+    return Array.from(outcomes[0]!.images);
+  };
+  expect(await made(1)).toEqual(await made(1));
+  expect(await made(2)).not.toEqual(await made(1));
+});
+
 describe("jsma", () => {
   const rows = [weightsAt([3, 9], -2), weightsAt([3, 9], 2), weightsAt([6, 18], 1)];
   const model = kept(pictureModel({ rows, bias: [3, 1, 0.9] }));
