@@ -1,6 +1,8 @@
 import { oneOf } from "../core/names.ts";
 import type { Attack, AttackDefinition } from "./attack.ts";
 import { boundary } from "./boundary.ts";
+import { carliniWagner } from "./carlini-wagner.ts";
+import { deepfool } from "./deepfool.ts";
 import { hopSkipJump } from "./hop-skip-jump.ts";
 import { jsma } from "./jsma.ts";
 import { localSearch } from "./local-search.ts";
@@ -8,7 +10,18 @@ import { bim, fgsm, pgd } from "./pgd.ts";
 import { square } from "./square.ts";
 
 /** Every attack by name. */
-export const attackDefinitions: readonly AttackDefinition[] = [fgsm, bim, pgd, jsma, square, localSearch, boundary, hopSkipJump];
+export const attackDefinitions: readonly AttackDefinition[] = [
+  fgsm,
+  bim,
+  pgd,
+  carliniWagner,
+  deepfool,
+  jsma,
+  square,
+  localSearch,
+  boundary,
+  hopSkipJump,
+];
 export const attackNames: readonly string[] = attackDefinitions.map(({ name }) => name);
 
 /** Errors: UserError for an unknown attack or setting (with the nearest match), or a value out of range. */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, statSync, utimesSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { z } from "zod";
@@ -11,6 +11,9 @@ import type { ListedFile } from "./listing.ts";
 
 /** Raise it when the same files come out as other pixels: entries of before are not found any more. */
 const cacheVersion = 1;
+
+/** Bytes above which the entries that were used longest ago are removed. */
+const defaultCapacity = 4e9;
 
 export const defaultCacheDir = (): string => join(homedir(), ".cache", "sdim", "images");
 
@@ -35,13 +38,16 @@ const skippedSchema = z.array(z.strictObject({ file: z.string(), reason: z.strin
 
 /**
  * Keeps images that were read, one safetensors file each set (Python reads them as well). Entries are replaced atomically and checked when
- * they are read: a damaged one counts as none. The folder may be removed at any time. `folder` null: nothing is kept.
+ * they are read: a damaged one counts as none. The folder may be removed at any time; of its entries those used longest ago are removed
+ * when they are more than `capacity` bytes. `folder` null: nothing is kept.
  */
 export class ImageCache {
   private readonly folder: string | null;
+  private readonly capacity: number;
 
-  constructor(folder: string | null) {
+  constructor(folder: string | null, capacity = defaultCapacity) {
     this.folder = folder;
+    this.capacity = capacity;
   }
 
   read(key: CacheKey, known: KnownParts): ImageSet | undefined {
@@ -54,7 +60,9 @@ export class ImageCache {
       if (pixels?.dtype !== "U8" || labels?.dtype !== "I32") return undefined;
       const skipped = skippedSchema.parse(JSON.parse(metadata["skipped"]!));
       const set = imageSet({ ...known, pixels: pixels.data, labels: labels.data, origin: { ...known.origin, skipped } });
-      return set.fingerprint === metadata["fingerprint"] ? set : undefined;
+      if (set.fingerprint !== metadata["fingerprint"]) return undefined;
+      markUsed(path);
+      return set;
     } catch (error) {
       // A damaged entry: the images are read again, and put in its place.
       if (error instanceof UserError || error instanceof SyntaxError || error instanceof z.ZodError) return undefined;
@@ -86,7 +94,9 @@ export class ImageCache {
   private put(key: CacheKey, content: string | Uint8Array): string | undefined {
     const path = this.pathOf(key);
     try {
-      if (path !== undefined) writeFileAtomic(path, content);
+      if (path === undefined || this.folder === null) return undefined;
+      writeFileAtomic(path, content);
+      prune(this.folder, this.capacity, path);
       return undefined;
     } catch (error) {
       return messageOf(error);
@@ -98,6 +108,31 @@ export class ImageCache {
       .update(JSON.stringify({ ...key, cacheVersion }))
       .digest("hex");
     return this.folder === null ? undefined : join(this.folder, `${name}.safetensors`);
+  }
+}
+
+/** Another process may have removed the entry meanwhile, or the folder be read-only: then its age is not what matters. */
+function markUsed(path: string): void {
+  try {
+    const now = new Date();
+    utimesSync(path, now, now);
+  } catch {}
+}
+
+/** Removes the entries used longest ago until the rest fits; `newest` always stays. */
+function prune(folder: string, capacity: number, newest: string): void {
+  const entries = readdirSync(folder)
+    .filter((name) => name.endsWith(".safetensors"))
+    .flatMap((name) => {
+      const path = join(folder, name);
+      const stat = statSync(path, { throwIfNoEntry: false });
+      return stat ? [{ path, bytes: stat.size, usedAt: path === newest ? Number.POSITIVE_INFINITY : stat.mtimeMs }] : [];
+    })
+    .sort((a, b) => b.usedAt - a.usedAt);
+  let kept = 0;
+  for (const { path, bytes } of entries) {
+    kept += bytes;
+    if (kept > capacity && path !== newest) rmSync(path, { force: true });
   }
 }
 

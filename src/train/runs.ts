@@ -6,14 +6,15 @@ import { messageOf, UserError } from "../core/errors.ts";
 import { hasCheckpoint, readPosition, type TrainingPosition } from "./checkpoint.ts";
 import { defaults, savedConfigSchema, type TrainConfig } from "./config.ts";
 import { modelName } from "./export.ts";
+import { lockHolder } from "./lock.ts";
 import { stepsOf } from "./loop.ts";
 import { metricsPath } from "./metrics-log.ts";
 import { type EpochRecord, epochRecord, type HistoryRecord, historyRecord } from "./records.ts";
 
-/** `stopped`: it can be resumed, at `step` of `steps` (null before the first record); a run under way looks the same. */
+/** At `step` of `steps` (null before the first record), of the last checkpoint: `stopped` can be resumed, `running` is under way. */
 export type RunState =
   | { readonly kind: "finished" }
-  | { readonly kind: "stopped"; readonly step: number; readonly steps: number | null }
+  | { readonly kind: "running" | "stopped"; readonly step: number; readonly steps: number | null }
   | { readonly kind: "broken"; readonly reason: string };
 
 /** What a run's folder says of it. */
@@ -52,7 +53,12 @@ export function readRun(folder: string): Run {
   const problem = [config, position, measured, records].find((one) => one.error !== undefined)?.error;
   return {
     folder,
-    state: stateOf({ problem, isFinished: measured.value !== undefined, position: position.value }),
+    state: stateOf({
+      problem,
+      isFinished: measured.value !== undefined,
+      position: position.value,
+      isRunning: lockHolder(folder) !== undefined,
+    }),
     config: config.value ?? position.value?.config ?? null,
     data: position.value?.data.name ?? null,
     step: position.value?.step ?? 0,
@@ -67,14 +73,17 @@ interface Findings {
   readonly problem: string | undefined;
   readonly isFinished: boolean;
   readonly position: TrainingPosition | undefined;
+  readonly isRunning: boolean;
 }
 
-function stateOf({ problem, isFinished, position }: Findings): RunState {
+function stateOf({ problem, isFinished, position, isRunning }: Findings): RunState {
   if (problem !== undefined) return { kind: "broken", reason: problem };
   if (isFinished) return { kind: "finished" };
-  if (!position) return { kind: "broken", reason: "it ended before its first checkpoint" };
+  if (!position)
+    return isRunning ? { kind: "running", step: 0, steps: null } : { kind: "broken", reason: "it ended before its first checkpoint" };
   const last = position.history.at(-1);
-  return { kind: "stopped", step: position.step, steps: last ? stepsOf(position.config, Math.round(last.step / last.epoch)) : null };
+  const steps = last ? stepsOf(position.config, Math.round(last.step / last.epoch)) : null;
+  return { kind: isRunning ? "running" : "stopped", step: position.step, steps };
 }
 
 function attempt<T>(read: () => T): { readonly value?: T; readonly error?: string } {

@@ -16,6 +16,7 @@ import { type Checkpoint, checkpointPath, loadCheckpoint, previousCheckpointPath
 import { lossConfigOf, modelConfigOf, type TrainConfig } from "./config.ts";
 import { channelsOf, exportedWeights, modelName, type TrainingData, uncalibratedModel, writeModel } from "./export.ts";
 import { initialState } from "./initialise.ts";
+import { lockFolder } from "./lock.ts";
 import { type LoopOptions, type LoopParts, runSteps } from "./loop.ts";
 import { MetricsLog } from "./metrics-log.ts";
 import { type EpochRecord, type HistoryRecord, noSums } from "./records.ts";
@@ -57,13 +58,22 @@ export interface TrainResult {
 
 /**
  * Trains a classifier, calibrates its thresholds on the training set and writes `<out>/model.onnx`.
- * Errors: UserError when the folder is taken (without `resume` or `force`), the checkpoint is of another config or data, the loss is not
+ * Errors: UserError when the folder is taken (without `resume` or `force`) or another process trains in it, the checkpoint is of another config or data, the loss is not
  * finite (the last checkpoint stays), or a class has no correctly classified sample. Interrupted after `signal` aborts.
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
-  const { config, data, out } = options;
-  const channels = channelsOf(data);
+  const channels = channelsOf(options.data);
   const checkpoint = prepareFolder(options);
+  const unlock = lockFolder(options.out);
+  try {
+    return await trainFrom(checkpoint, channels, options);
+  } finally {
+    unlock();
+  }
+}
+
+async function trainFrom(checkpoint: Checkpoint | undefined, channels: 1 | 3, options: TrainOptions): Promise<TrainResult> {
+  const { config, data, out } = options;
   const split: TrainingData = config.validation > 0 ? holdOut(data, config.validation, config.seed) : { training: data };
   const { training } = split;
   const step = buildTrainingStep({

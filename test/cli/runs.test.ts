@@ -1,9 +1,12 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { readModelFile, thresholdsInForce } from "../../src/classify/model-file.ts";
 import { readConfigFile } from "../../src/cli/config-file.ts";
 import { UserError } from "../../src/core/errors.ts";
+import type { ImageSet } from "../../src/data/image-set.ts";
 import { checkpointPath } from "../../src/train/checkpoint.ts";
 import { defaults, presets, resolveConfig } from "../../src/train/config.ts";
 import { train } from "../../src/train/train.ts";
@@ -22,8 +25,9 @@ const json = async (...args: readonly string[]) => {
   return JSON.parse(stdout);
 };
 
+let data: ImageSet;
 beforeAll(async () => {
-  const data = await trainingDigits();
+  data = await trainingDigits();
   writeIdxSplit(digits, "train", data);
   writeFileSync(
     config,
@@ -70,6 +74,19 @@ describe("runs", () => {
     expect(stdout).toMatch(/^run +state +data +epochs +loss +validation +test +time +config\n-+\n/);
     expect(stdout).toMatch(/finished .* \d+\.\d\d% .*validation=0\.2 ema=0\.5 thresholdsFrom="validation"\n/);
     expect(stdout).toContain("stopped at 25/72");
+  });
+
+  it("say which is running: by the process that holds the folder, if it is alive", async () => {
+    const lock = join(runs, "b", "training.lock");
+    writeFileSync(lock, JSON.stringify({ pid: process.pid, host: hostname() }));
+    expect((await json("runs", "show", join(runs, "b"))).state).toEqual({ kind: "running", step: 25, steps: 72 });
+    await expect(train({ config: tinyConfig(), data, out: join(runs, "b"), resume: true })).rejects.toThrow(
+      `process ${process.pid} on ${hostname()} is training in this folder`,
+    );
+    const { pid } = spawnSync(process.execPath, ["-e", ""]);
+    writeFileSync(lock, JSON.stringify({ pid, host: hostname() }));
+    expect((await json("runs", "show", join(runs, "b"))).state.kind).toBe("stopped");
+    rmSync(lock);
   });
 
   it("show one, with its curve", async () => {

@@ -54,8 +54,8 @@ const validationOf = ({ measured, epochs }: Run): number | undefined =>
   measured["validationAccuracy"] ?? bestValidated(epochs)?.validation?.accuracy;
 
 function describeState({ state }: Run): string {
-  if (state.kind !== "stopped") return state.kind;
-  return state.steps === null ? `stopped at step ${state.step}` : `stopped at ${state.step}/${state.steps}`;
+  if (state.kind !== "stopped" && state.kind !== "running") return state.kind;
+  return state.steps === null ? `${state.kind} at step ${state.step}` : `${state.kind} at ${state.step}/${state.steps}`;
 }
 
 const share = (fraction: number | undefined): string => (fraction === undefined ? "-" : percent(fraction));

@@ -1,0 +1,26 @@
+import { readdirSync, utimesSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { ImageCache } from "../../src/data/image-cache.ts";
+import { temporaryFolder } from "../support/digits.ts";
+
+const folder = temporaryFolder();
+
+it("removes what was used longest ago when it grows beyond its capacity, never what was just kept", () => {
+  const cache = new ImageCache(folder, 250);
+  const note = (letter: string) => letter.repeat(100);
+  for (const [age, letter] of [
+    [3, "a"],
+    [2, "b"],
+  ] as const) {
+    const before = new Set(readdirSync(folder));
+    cache.writeNote({ letter }, note(letter));
+    const entry = readdirSync(folder).find((name) => !before.has(name))!;
+    utimesSync(join(folder, entry), 1000 - age, 1000 - age);
+  }
+  expect(cache.readNote({ letter: "a" })).toBe(note("a"));
+  cache.writeNote({ letter: "c" }, note("c"));
+  expect(["a", "b", "c"].map((letter) => cache.readNote({ letter }) !== undefined)).toEqual([false, true, true]);
+  cache.writeNote({ letter: "d" }, "d".repeat(1000));
+  expect(["a", "b", "c", "d"].map((letter) => cache.readNote({ letter }) !== undefined)).toEqual([false, false, false, true]);
+});
