@@ -1,11 +1,15 @@
 import { z } from "zod";
+import { UserError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
 import { type AttackDefinition, defineAttack } from "./attack.ts";
+import { type ImageShape, norms } from "./distance.ts";
 import type { Problem } from "./problem.ts";
 import { indices, row } from "./rows.ts";
 import { scoreLoss, scoreLosses } from "./score-loss.ts";
+import { addBumps, hasRoomForBumps, moveBump } from "./square-l2.ts";
 
 const settings = z.strictObject({
+  norm: z.enum(norms).default("linf").describe("norm that bounds the perturbation"),
   queries: z.int().min(1).default(5000).describe("queries per image at most"),
   share: z.number().positive().max(1).default(0.05).describe("share of the image that the first squares cover (p)"),
   loss: z.enum(scoreLosses).default("margin").describe("what each square must make larger; accepted: being wrong and accepted"),
@@ -13,12 +17,12 @@ const settings = z.strictObject({
 
 export const square: AttackDefinition = defineAttack({
   name: "square",
-  about: "random squares at the border of the linf ball, by scores alone",
+  about: "random squares at the border of the ball, by scores alone",
   source: "Andriushchenko, Croce, Flammarion & Hein 2020",
   settings,
   create: (chosen) => ({
     kind: "fixed-epsilon",
-    distance: "linf",
+    distance: chosen.norm,
     needs: "scores",
     perturb: (problem, epsilon) => throwSquares(problem, epsilon, chosen),
   }),
@@ -33,11 +37,19 @@ interface Target {
 
 /**
  * The first image has vertical stripes of +-epsilon; each query then sets a square, of a share of the image that shrinks with the queries, to
- * one of +-epsilon per channel, and is kept when the loss is larger. A sample is finished when it meets the criterion.
+ * one of +-epsilon per channel, and is kept when the loss is larger. In l2 bumps take the place of stripes and squares (square-l2.ts). A sample is finished when it meets the criterion.
  * Differs from the authors' code in that a square may touch the last row and column.
  */
-async function throwSquares(problem: Problem, epsilon: number, { queries, share, loss }: z.output<typeof settings>): Promise<Float32Array> {
+async function throwSquares(
+  problem: Problem,
+  epsilon: number,
+  { norm, queries, share, loss }: z.output<typeof settings>,
+): Promise<Float32Array> {
   const { size, shape, images, model } = problem;
+  if (norm === "l2" && !hasRoomForBumps(shape)) {
+    throw new UserError(`square: in l2 it needs images of 2 x 2 pixels or more, the model takes ${shape.height} x ${shape.width}`);
+  }
+  const [begin, move] = norm === "linf" ? [addStripes, addSquare] : [addBumps, moveBump];
   const result = images.slice();
   let open = indices(problem.count).map(
     (sample): Target => ({ sample, random: problem.random(sample, "squares"), loss: Number.NEGATIVE_INFINITY }),
@@ -49,8 +61,8 @@ async function throwSquares(problem: Problem, epsilon: number, { queries, share,
       const candidate = row(x, size, i);
       const original = row(images, size, sample);
       candidate.set(row(result, size, sample));
-      if (query === 0) addStripes(candidate, original, problem, epsilon, random);
-      else addSquare(candidate, original, problem, { epsilon, side, random });
+      if (query === 0) begin(candidate, original, shape, epsilon, random);
+      else move(candidate, original, shape, { epsilon, side, random });
     }
     const { isAdversarial, classLogLikelihoods } = await problem.score(
       open.map(({ sample }) => sample),
@@ -82,7 +94,7 @@ function shareAt(first: number, part: number): number {
 const signOf = (random: Random): number => (random.uniform() < 0.5 ? -1 : 1);
 const bounded = (value: number): number => Math.min(1, Math.max(0, value));
 
-function addStripes(x: Float32Array, original: Float32Array, { shape }: Problem, epsilon: number, random: Random): void {
+function addStripes(x: Float32Array, original: Float32Array, shape: ImageShape, epsilon: number, random: Random): void {
   const { channels, height, width } = shape;
   for (let channel = 0; channel < channels; channel++) {
     for (let column = 0; column < width; column++) {
@@ -98,7 +110,7 @@ const mostDraws = 10;
 function addSquare(
   x: Float32Array,
   original: Float32Array,
-  { shape: { channels, height, width } }: Problem,
+  { channels, height, width }: ImageShape,
   { epsilon, side: wanted, random }: { readonly epsilon: number; readonly side: number; readonly random: Random },
 ): void {
   const length = Math.max(1, Math.min(wanted, height, width));

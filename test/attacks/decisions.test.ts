@@ -75,6 +75,12 @@ describe.each(attacks)("$name", ({ name, settings, budget }) => {
     expect(wrongAndAccepted.distance).toBeLessThan(nearest * 1.2);
   });
 
+  it("gives the same images for the same seed, and others for another", async () => {
+    const made = async (seed: number) => (await first(cases[1]!.model, alone, { seed }, { steps: 5 })).image;
+    expect(await made(1)).toEqual(await made(1));
+    expect(await made(2)).not.toEqual(await made(1));
+  });
+
   it("returns the original where it finds no start", async () => {
     for (const [model, criterion] of [
       [constant, misclassified],

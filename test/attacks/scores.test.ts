@@ -13,11 +13,11 @@ const shape = { channels: 2, height: 4, width: 4 };
 const [size, pixels] = [32, 16];
 
 /** Linear class scores of small pictures. */
-function pictureModel({ rows, bias = rows.map(() => 0) }: SmallModel): GraphModel {
-  const classes = rows.length;
+function pictureModel({ rows, bias = rows.map(() => 0) }: SmallModel, of = shape): GraphModel {
+  const [classes, size] = [rows.length, rows[0]!.length];
   return new GraphModel(
     {
-      shape,
+      shape: of,
       classes,
       dimension: size,
       build: (graph, x) => {
@@ -157,6 +157,22 @@ describe("local-search", () => {
   });
 });
 
+it.each([
+  { name: "square", settings: { queries: 3 }, epsilons: [0.2] },
+  { name: "local-search", settings: { rounds: 3, pixels: 1, neighbourhood: 1 }, epsilons: [] },
+])("$name gives the same pictures for the same seed, and others for another", async ({ name, settings, epsilons }) => {
+  // Two or three pixels of sixteen must become brighter by 0.1, any of them.
+  const bright = Array.from({ length: size }, (_, k) => 1 + 0.01 * k);
+  const needed = bright.reduce((sum, weight) => sum + 0.7 * weight, 0.5);
+  const model = kept(pictureModel({ rows: [weightsAt([], 0), bright], bias: [needed, 0] }));
+  const made = async (seed: number) => {
+    const { outcomes } = await runAttack(model, picture(0.7), makeAttack(name, settings), { epsilons, seed });
+    return Array.from(outcomes[0]!.images);
+  };
+  expect(await made(1)).toEqual(await made(1));
+  expect(await made(2)).not.toEqual(await made(1));
+});
+
 describe("jsma", () => {
   const rows = [weightsAt([3, 9], -2), weightsAt([3, 9], 2), weightsAt([6, 18], 1)];
   const model = kept(pictureModel({ rows, bias: [3, 1, 0.9] }));
@@ -191,5 +207,31 @@ describe("jsma", () => {
     expect(outcomes[0]!.success[0]).toBe(0);
     // Four pairs of 8 of 32 values: two gradients each, and one more.
     expect(outcomes[0]!.queries.gradients[0]).toBe(9);
+  });
+});
+
+describe("square in l2", () => {
+  const wide = { channels: 1, height: 8, width: 8 };
+  // Class 1 gains in the left half and loses in the right one.
+  const slope = Array.from({ length: 64 }, (_, k) => (k % 8 < 4 ? 1 : -1) + 0.01 * (k % 5));
+  const decides: SmallModel = { rows: [new Array<number>(64).fill(0), slope], bias: [4, 0] };
+  const original = new Array<number>(64).fill(0.5);
+  const model = kept(pictureModel(decides, wide));
+  const samples = { images: Float32Array.from(original), labels: Int32Array.of(0) };
+
+  it("crosses the boundary beyond its distance and not before", async () => {
+    const distance = distanceToBoundary(decides, original, 0, "l2");
+    const square = makeAttack("square", { norm: "l2", share: 0.2, queries: 500 });
+    const { outcomes } = await runAttack(model, samples, square, { epsilons: [distance * 0.98, distance * 2], seed: 1 });
+    expect(outcomes.map(({ success }) => success[0])).toEqual([0, 1]);
+    for (const [i, factor] of [0.98, 2].entries()) {
+      // Nothing is clipped here: the whole of epsilon is used.
+      expect(outcomes[i]!.sizes.l2[0]! / distance).toBeCloseTo(factor, 4);
+    }
+  });
+
+  it("refuses images that have no room for a bump", async () => {
+    const line = kept(linearModel(linear));
+    await expect(runAttack(line, small, makeAttack("square", { norm: "l2" }), { epsilons: [1] })).rejects.toThrow(/2 x 2 pixels or more/);
   });
 });
