@@ -14,16 +14,21 @@ export interface PictureRow {
 
 /** Okabe and Ito's palette, which colour-blind readers tell apart. */
 const palette = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#8a6d3b", "#000000"];
+const rejectingEnding = ", with rejection";
 const chart = { width: 640, height: 380 };
 const legendWidth = 520;
-const cell = { width: 84, height: 96, picture: 64 };
+const cell = { width: 84, height: 108, picture: 64 };
 
 /** Figures 4 and 5 of the paper as one SVG picture: accuracy against epsilon, and below it the adversarial images. */
 export function robustnessFigure(table: ReproducedTable, pictureRows: readonly PictureRow[]): string {
-  const curves = table.rows.map(({ label, cells }, index) => ({
+  const isRejecting = (label: string) => label.endsWith(rejectingEnding);
+  // A curve and its companion with rejection have one colour.
+  const plainName = (label: string) => (isRejecting(label) ? label.slice(0, -rejectingEnding.length) : label);
+  const plainNames = [...new Set(table.rows.map(({ label }) => plainName(label)))];
+  const curves = table.rows.map(({ label, cells }) => ({
     label,
-    colour: palette[Math.floor(index / 2) % palette.length]!,
-    isDashed: label.endsWith("with rejection"),
+    colour: palette[plainNames.indexOf(plainName(label)) % palette.length]!,
+    isDashed: isRejecting(label),
     points: cells.flatMap(({ ours }, i) => (ours === null ? [] : [{ epsilon: figureEpsilons[i]!, accuracy: ours / 100 }])),
   }));
   const shown = curves.filter(({ points }) => points.length > 0);
@@ -33,7 +38,8 @@ export function robustnessFigure(table: ReproducedTable, pictureRows: readonly P
       marginLeft: 48,
       x: { label: "epsilon, linf, of the [0, 1] pixel range", domain: [0, 0.5] },
       y: { label: "accuracy", tickFormat: "%", domain: [0, 1], grid: true },
-      marks: shown.map(({ points, colour, isDashed }) =>
+      // Dots show where curves lie on each other.
+      marks: shown.flatMap(({ points, colour, isDashed }, i) => [
         Plot.line(points, {
           x: "epsilon",
           y: "accuracy",
@@ -41,7 +47,8 @@ export function robustnessFigure(table: ReproducedTable, pictureRows: readonly P
           strokeWidth: 1.8,
           ...(isDashed ? { strokeDasharray: "5 3" } : {}),
         }),
-      ),
+        Plot.dot(points, { x: "epsilon", y: "accuracy", stroke: colour, r: 2 + 0.8 * (i % 5) }),
+      ]),
     },
     table.title,
   );
@@ -58,7 +65,7 @@ export function robustnessFigure(table: ReproducedTable, pictureRows: readonly P
     const y = below + r * (cell.height + 24);
     const images = pictures.map(
       ({ epsilon, png, words }, i) =>
-        `<image x="${16 + i * cell.width}" y="${y + 8}" width="${cell.picture}" height="${cell.picture}" href="${png}" style="image-rendering:pixelated"/>${text(16 + i * cell.width, y + cell.picture + 22, 10, `${epsilon}: ${words}`)}`,
+        `<image x="${16 + i * cell.width}" y="${y + 8}" width="${cell.picture}" height="${cell.picture}" href="${png}" style="image-rendering:pixelated"/>${text(16 + i * cell.width, y + cell.picture + 22, 10, `epsilon ${epsilon}`)}${text(16 + i * cell.width, y + cell.picture + 35, 10, words)}`,
     );
     return text(16, y, 12, title) + images.join("");
   });

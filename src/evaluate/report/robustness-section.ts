@@ -16,7 +16,7 @@ export function robustness({ robustness: report }: RunReport): string {
   return `<section><h2>Under attack</h2>
 <h3>In plain words</h3><p>${words.join(" ")}</p>${signs.join("")}
 <h3>Success against the size of the perturbation</h3>
-<p><span class="key inside"></span> FGSM and PGD with cross-entropy, as in the paper <span class="key outside"></span> all attacks. Solid: wrong and accepted. Dashed: wrong, accepted or not.</p>
+<p><span class="key inside"></span> the paper’s gradient attacks (FGSM and PGD with cross-entropy, DeepFool, C&amp;W) <span class="key outside"></span> all attacks. Solid: wrong and accepted. Dashed: wrong, accepted or not.</p>
 ${curveChart(report)}
 <h3>Worst case per image over all attacks</h3>${worstCases(report)}
 <h3>Attack by attack</h3>${attackTable(report)}

@@ -80,7 +80,7 @@ export function inPlainWords({ samples, attacked, data, attacks, worstCase: { li
   for (const [i, { epsilon, evasion, robustAccuracyWithRejection }] of linf.entries()) {
     if (epsilon >= 1) continue;
     sentences.push(
-      `When every pixel may change by ${shownEpsilon(epsilon)} of the range from black to white, ${percent(evasion.value)} of them can be made wrong without the classifier saying “I don’t know” (FGSM and PGD with cross-entropy, as in the paper: ${percent(paperCase.linf[i]!.evasion.value)}); its accuracy with rejection is then at most ${percent(robustAccuracyWithRejection.value)}.`,
+      `When every pixel may change by ${shownEpsilon(epsilon)} of the range from black to white, ${percent(evasion.value)} of them can be made wrong without the classifier saying “I don’t know” (the paper’s gradient attacks: ${percent(paperCase.linf[i]!.evasion.value)}); its accuracy with rejection is then at most ${percent(robustAccuracyWithRejection.value)}.`,
     );
   }
   sentences.push("These are upper bounds on robustness: a better attack can only lower them.");
