@@ -9,7 +9,20 @@ const folder = mkdtempSync(join(tmpdir(), "sdim-attack-"));
 const models = join(folder, "models");
 const model = join(models, "mnist", "model.onnx");
 const twin = join(models, "mnist-softmax", "model.onnx");
-const tiny = ["--widths", "8,8,16,16", "--image-size", "16", "--dimension", "8", "--batch-size", "32", "--limit", "1500", "--epochs", "2"];
+const tiny = [
+  "--widths",
+  "16,16,32,32",
+  "--image-size",
+  "16",
+  "--dimension",
+  "8",
+  "--batch-size",
+  "32",
+  "--limit",
+  "3000",
+  "--epochs",
+  "3",
+];
 const small = ["--data", "mnist", "--threads", "1"];
 
 beforeAll(async () => {
