@@ -12,11 +12,13 @@ const rooms = {
   classify: [...engine, "data", "nn"],
   reject: [...engine, "data", "nn", "classify"],
   train: [...engine, "data", "nn", "losses", "optim", "classify", "reject"],
+  score: ["core", "data", "classify"],
+  export: [...engine, "data", "nn", "classify", "reject"],
   attacks: [...engine, "data", "nn", "classify", "reject"],
   evaluate: [...engine, "data", "nn", "losses", "optim", "classify", "reject", "train", "attacks"],
 };
 /** Rooms that put everything together, and that no other room may import. */
-const top = ["cli", "server"];
+const top = ["cli", "server", "browser"];
 
 const oneWay = Object.entries(rooms).map(([room, below]) => ({
   name: `${room}-imports-only-rooms-below`,
@@ -53,13 +55,30 @@ module.exports = {
     },
     only("onnxruntime-stays-in-runtime", "runtime", "onnxruntime-(node|web|common)/"),
     only("protobuf-stays-in-onnx-and-event-files", "(onnx|train)", "@bufbuild/"),
+    {
+      name: "browser-entry-is-free-of-node",
+      comment: "what src/browser.ts reaches must run in a page: nothing of Node, no native module",
+      severity: "error",
+      from: { path: "^src/browser\\.ts$" },
+      to: {
+        path: "^((node:)?(fs|fs/promises|path|os|crypto|url|zlib|worker_threads|stream)$|node_modules/(onnxruntime-node|sharp)/)",
+        reachable: true,
+      },
+    },
+    {
+      name: "web-imports-the-browser-entry",
+      comment: "web/ uses src/browser.ts, as others' pages do, and knows the type of an evaluation",
+      severity: "error",
+      from: { path: "^web/" },
+      to: { path: "^src/", pathNot: "^src/(browser|evaluate/evaluation)\\.ts$" },
+    },
     { name: "no-cycles", severity: "error", from: {}, to: { circular: true } },
     { name: "no-unresolvable", severity: "error", from: {}, to: { couldNotResolve: true } },
     {
       name: "no-orphans",
       comment: "a file that nothing imports and that imports nothing is dead",
       severity: "error",
-      from: { orphan: true, pathNot: "^src/(index|cli/main)\\.ts$" },
+      from: { orphan: true, pathNot: "^src/(index|browser|cli/main)\\.ts$" },
       to: {},
     },
     {

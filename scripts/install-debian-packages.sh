@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that some tests use; without them, those tests are skipped and say so. Run as root.
+# Installs the Debian packages that some tests use; without them, those of the web page fail and the others are skipped and say so. Run as root.
 set -euo pipefail
 
 packages=(
   dataset-fashion-mnist # the garments that a classifier of digits must reject
-  chromium libvulkan1   # a software Vulkan driver, with which the WebGPU provider runs without a GPU
+  chromium libvulkan1   # the browser of the web page's tests, and a software Vulkan driver, with which WebGPU runs without a GPU
 )
 
 missing=()

@@ -4,6 +4,8 @@ export { bestOfAttacks, overRestarts, overTargets } from "./attacks/combine.ts";
 export { transfer } from "./attacks/transfer.ts";
 export { calibrationsOf, putInForce, sourceOf, thresholdsAt } from "./classify/calibrations.ts";
 export type { Calibration, CalibrationSource, ModelCard, ThresholdSet } from "./classify/card.ts";
+export { type ClassGaussians, classGaussiansOf, distancesToMeans } from "./classify/class-gaussians.ts";
+export { decideAt } from "./classify/classification.ts";
 export {
   type Classification,
   Classifier,
@@ -52,8 +54,12 @@ export { assembleReport, type ReportParts } from "./evaluate/report/assemble.ts"
 export { renderReport } from "./evaluate/report/page.ts";
 export type { RunReport } from "./evaluate/report/types.ts";
 export { renderTable } from "./evaluate/summary.ts";
+export { type Comparison, compare as compareExport } from "./export/compare.ts";
+export { exportSmall, type SmallFormat, type SmallOptions } from "./export/export.ts";
 export { type CalibratedModel, type CalibrateOptions, calibrateModel as calibrate } from "./reject/calibrate.ts";
 export type { Provider } from "./runtime/session.ts";
+export { type ScoreOptions, type ScoreProgress, type ScoreSummary, score } from "./score/score.ts";
+export { parseShard, type Shard } from "./score/shard.ts";
 export { type PresetName, resolveConfig, type TrainConfig } from "./train/config.ts";
 export type { EpochRecord, HistoryRecord, ValidationScore } from "./train/records.ts";
 export { listRuns, type Run, type RunState, readRun } from "./train/runs.ts";

@@ -41,8 +41,8 @@ export interface ProblemParts {
   /** Default: the samples themselves. */
   readonly guides?: Guides;
   readonly criterion: Criterion;
-  /** What attacks by decisions may start from. */
-  readonly starts: StartingImages;
+  /** What attacks by decisions may start from. Default: the guides. */
+  readonly starts?: StartingImages;
   readonly seed: number;
   /** Index of each sample in the whole set: its random numbers depend on that and the seed alone, not on who else is attacked. */
   readonly sampleIndices: readonly number[];
@@ -81,7 +81,7 @@ export class Problem {
     this.targets = parts.targets;
     this.guides = parts.guides ?? parts;
     this.criterion = parts.criterion;
-    this.starts = parts.starts;
+    this.starts = parts.starts ?? this.guides;
     this.count = parts.labels.length;
     this.shape = parts.model.shape;
     this.size = sizeOfImage(this.shape);

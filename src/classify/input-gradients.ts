@@ -1,4 +1,4 @@
-import { InternalError } from "../core/errors.ts";
+import { InternalError, UserError } from "../core/errors.ts";
 import { buildInputGradient } from "../nn/scorer.ts";
 import { lower } from "../onnx/lower.ts";
 import { encodeModel } from "../onnx/model-file.ts";
@@ -29,11 +29,15 @@ export class InputGradients {
     this.session = session;
   }
 
-  /** Batches of a multiple of 16 are fastest. Errors: UserError when the file is not a model of ours. */
+  /** Batches of a multiple of 16 are fastest. Errors: UserError when the file is not a model of ours, or an export whose weights are no floats. */
   static async load(model: string | ModelFile, batchSize: number, options: ClassifierOptions = {}): Promise<InputGradients> {
     const file = typeof model === "string" ? readModelFile(model) : model;
     const { outputs } = buildInputGradient(file.card.model, batchSize);
-    const proto = lower(outputs, { target: await targetFor(options.provider ?? "cpu"), weights: tensorsOf(file) });
+    const weights = tensorsOf(file);
+    const missing = outputs["class_log_likelihoods"]!.graph.parameters().find(({ name }) => !weights.has(name));
+    if (missing)
+      throw new UserError(`${missing.name} is not stored in float32, as in files of sdim export: gradients need the original file`);
+    const proto = lower(outputs, { target: await targetFor(options.provider ?? "cpu"), weights });
     return new InputGradients(file.card, batchSize, await Session.create(encodeModel(proto), options));
   }
 

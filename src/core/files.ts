@@ -25,7 +25,7 @@ export interface WriteOptions {
  * Errors: UserError with the path and the system's reason (no space, no permission); the temporary file is removed.
  */
 export function writeFileAtomic(path: string, content: string | Uint8Array, { keepOldAt }: WriteOptions = {}): void {
-  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.part`);
+  const temporary = temporaryBeside(path);
   try {
     mkdirSync(dirname(path), { recursive: true });
     const file = openSync(temporary, "w");
@@ -48,6 +48,30 @@ export function writeFileAtomic(path: string, content: string | Uint8Array, { ke
   }
 }
 
+/**
+ * The same for content that is written bit by bit: `write` fills the temporary file whose path it gets; then fsync and rename.
+ * Errors: those of `write`, or a UserError with the path and the system's reason; the temporary file is removed.
+ */
+export async function replaceAtomic(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = temporaryBeside(path);
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    await write(temporary);
+    const file = openSync(temporary, "r+");
+    try {
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error instanceof UserError ? error : new UserError(`cannot write ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+const temporaryBeside = (path: string): string => join(dirname(path), `.${basename(path)}.${process.pid}.part`);
+
 /** SHA-256 of a file's bytes, hexadecimal. Errors: UserError with the path and the system's reason. */
 export function fileDigest(path: string): string {
   try {
@@ -59,7 +83,7 @@ export function fileDigest(path: string): string {
 
 /** A copy on write where the file system has it. */
 function copyAtomic(from: string, to: string): void {
-  const temporary = join(dirname(to), `.${basename(to)}.${process.pid}.part`);
+  const temporary = temporaryBeside(to);
   try {
     copyFileSync(from, temporary, constants.COPYFILE_FICLONE);
     renameSync(temporary, to);

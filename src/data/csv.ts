@@ -92,7 +92,7 @@ export function listCsv(path: string, isLabelled = true): Listing {
 }
 
 /** Someone else's CSV must not make us read what lies outside its folder, unless a path says openly where it leads. */
-function resolveInside(folder: string, file: string, where: string): string {
+export function resolveInside(folder: string, file: string, where: string): string {
   if (file.includes("\0")) throw new UserError(`${where}: a path with a zero byte`);
   if (isAbsolute(file)) return join(file);
   const full = join(folder, file);

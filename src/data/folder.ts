@@ -14,7 +14,8 @@ const splits = Object.keys(splitNames) as Split[];
 const splitOf = (folder: string): Split | undefined => splits.find((split) => splitNames[split].includes(folder.toLowerCase()));
 
 const endings: readonly string[] = [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".dib"];
-const isImageName = (name: string): boolean => endings.includes(extname(name).toLowerCase());
+/** Whether a file is named like a picture that we read. */
+export const isImageName = (name: string): boolean => endings.includes(extname(name).toLowerCase());
 const layout = "Expected a folder per class with images in it, or train/ and test/ (and val/) with these";
 
 /** What is directly in a folder; links are followed. */

@@ -1,6 +1,6 @@
 import type { Worker } from "node:worker_threads";
 import { InternalError, messageOf } from "../core/errors.ts";
-import { startThread, threadEntry } from "../core/threads.ts";
+import { entryBeside, startWorker } from "../core/worker.ts";
 import { type Batch, type BatchPlan, type BatchSource, sharedBatch } from "./batch-source.ts";
 import type { BatchRequest, BatchWork } from "./batch-worker.ts";
 import type { ImageSet } from "./image-set.ts";
@@ -24,13 +24,13 @@ export class WorkerBatches implements BatchSource {
   private isClosed = false;
 
   /** `firstStep`: of the first `take`. `entry`: the worker's program, ours unless told. */
-  constructor(set: ImageSet, plan: BatchPlan, firstStep: number, entry: URL = threadEntry(import.meta.url, "batch-worker")) {
+  constructor(set: ImageSet, plan: BatchPlan, firstStep: number, entry: URL = entryBeside(import.meta.url, "batch-worker")) {
     this.slots = Array.from({ length: slotCount }, () => sharedBatch(set, plan.batchSize));
     const { images, labels } = this.slots[0]!;
     this.batch = { images: new Uint8Array(images.length), labels: new BigInt64Array(labels.length) };
     this.next = firstStep;
     const work: BatchWork = { set: sharedSet(set), plan, slots: this.slots };
-    this.worker = startThread(entry, work);
+    this.worker = startWorker(entry, { workerData: work });
     this.worker.on("message", ({ step }: BatchRequest) => {
       this.ready.add(step);
       this.wake?.();

@@ -3,12 +3,53 @@ import { type Circumstances, circumstances } from "../core/circumstances.ts";
 import { fileDigest } from "../core/files.ts";
 import { runtimeVersion } from "../runtime/session.ts";
 import type { Evaluation } from "./evaluation.ts";
+import type { ExampleGroup, RunReport } from "./report/types.ts";
 
 /** An evaluation with all that is needed to make it again: what `sdim evaluate --out` writes. */
 export interface EvaluationRecord {
   readonly circumstances: Circumstances;
   readonly modelFile: MeasuredFile;
   readonly evaluation: Evaluation;
+  /** What a report shows beside the numbers, so that `sdim report` needs no images. */
+  readonly display?: Display;
+}
+
+/** The model as a record has it, as far as a report shows it. */
+export interface RecordedModel {
+  readonly path: string;
+  readonly sha256: string;
+  readonly model: { readonly head: "sdim" | "softmax"; readonly depth: number };
+  readonly training: Readonly<Record<string, unknown>>;
+  readonly calibration: { readonly data: string; readonly split: string; readonly fingerprint: string; readonly percentile: number };
+  readonly version: string;
+}
+
+/** Examples, and class log-likelihoods as evenly spaced quantiles of them. */
+export interface Display extends Pick<RunReport, "thresholds" | "scores"> {
+  readonly examples: readonly ExampleGroup[];
+}
+
+/** As many values of a class and a set are kept as histograms need; fewer are kept all. */
+const quantiles = 200;
+
+/** Of a report, what its record keeps. */
+export function displayOf({ thresholds, scores, examples }: RunReport): Display {
+  const kept = (values: readonly number[]) => evenlySpaced(values).map((value) => Number(value.toPrecision(6)));
+  return {
+    thresholds,
+    scores: {
+      inDistribution: scores.inDistribution.map(kept),
+      outOfDistribution: scores.outOfDistribution.map(({ data, byClass }) => ({ data, byClass: byClass.map(kept) })),
+    },
+    examples,
+  };
+}
+
+/** The smallest, the largest and evenly spaced quantiles between. */
+export function evenlySpaced(values: readonly number[]): number[] {
+  const sorted = [...values].sort((a, b) => a - b);
+  if (sorted.length <= quantiles) return sorted;
+  return Array.from({ length: quantiles }, (_, i) => sorted[Math.round((i * (sorted.length - 1)) / (quantiles - 1))]!);
 }
 
 /** Which model file a result is of. */

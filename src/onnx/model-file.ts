@@ -8,6 +8,7 @@ import {
   TensorProto_DataLocation,
   TensorProto_DataType,
   TensorProtoSchema,
+  ValueInfoProtoSchema,
 } from "./generated/onnx_pb.ts";
 
 /** How each of our element types is held in memory, which is also how raw_data holds it (bool: one byte, 0 or 1). */
@@ -17,6 +18,9 @@ interface Storage {
   int64: BigInt64Array;
   int32: Int32Array;
   uint8: Uint8Array;
+  int8: Int8Array;
+  /** The bits: see half.ts. */
+  float16: Uint16Array;
   bool: Uint8Array;
 }
 
@@ -34,6 +38,8 @@ const ELEMENTS = {
   int64: { code: TensorProto_DataType.INT64, array: BigInt64Array, typedField: "int64Data" },
   int32: { code: TensorProto_DataType.INT32, array: Int32Array, typedField: "int32Data" },
   uint8: { code: TensorProto_DataType.UINT8, array: Uint8Array, typedField: "int32Data" },
+  int8: { code: TensorProto_DataType.INT8, array: Int8Array, typedField: "int32Data" },
+  float16: { code: TensorProto_DataType.FLOAT16, array: Uint16Array, typedField: "int32Data" },
   bool: { code: TensorProto_DataType.BOOL, array: Uint8Array, typedField: "int32Data" },
 } as const;
 
@@ -52,7 +58,10 @@ const elementCount = (dims: readonly number[]): number => dims.reduce((product, 
 function toStorage(dtype: TensorDType, data: TensorData | readonly number[] | readonly bigint[]): TensorData {
   const { array } = ELEMENTS[dtype];
   if (data instanceof array) return data;
-  assertInternal(Array.isArray(data), `tensor data: expected ${array.name} or numbers for ${dtype}, got ${data.constructor.name}`);
+  assertInternal(
+    Array.isArray(data) && dtype !== "float16",
+    `tensor data: expected ${array.name} or numbers for ${dtype}, got ${data.constructor.name}`,
+  );
   return dtype === "int64" ? BigInt64Array.from(data, BigInt) : ELEMENTS[dtype].array.from(data.map(Number));
 }
 
@@ -143,6 +152,16 @@ export function setMetadata(model: ModelProto, entries: Readonly<Record<string, 
     if (known === undefined) model.metadataProps.push(create(StringStringEntryProtoSchema, { key, value }));
     else known.value = value;
   }
+}
+
+/** The same model with float32 tensors that it computes on the way as its outputs, in place of its own. */
+export function withOutputs(model: ModelProto, names: readonly string[]): ModelProto {
+  const copy = fromBinary(ModelProtoSchema, toBinary(ModelProtoSchema, model));
+  assertInternal(copy.graph, "withOutputs: no graph");
+  copy.graph.output = names.map((name) =>
+    create(ValueInfoProtoSchema, { name, type: { value: { case: "tensorType", value: { elemType: TensorProto_DataType.FLOAT } } } }),
+  );
+  return copy;
 }
 
 /** Gives an initializer new elements in place: same name, type and shape. */

@@ -49,10 +49,12 @@ describe("sdim attack", () => {
     const out = join(folder, "stopped");
     const { child, finished } = start([...args, "--out", out]);
     const waiting = setInterval(() => {
-      if (existsSync(out) && readdirSync(out).some((name) => name.endsWith(".safetensors"))) child.kill("SIGINT");
+      if (!existsSync(out) || !readdirSync(out).some((name) => name.endsWith(".safetensors"))) return;
+      // Once: a second one ends the process without a word.
+      clearInterval(waiting);
+      child.kill("SIGINT");
     }, 20);
     const stopped = await finished;
-    clearInterval(waiting);
     expect(stopped.code).toBe(130);
     expect(stopped.stderr).toContain(`stopped; the same command goes on with what is in ${out}`);
     const kept = readdirSync(out).filter((name) => name.endsWith(".safetensors"));
@@ -110,22 +112,12 @@ describe("sdim attack", () => {
       ["--attack", "fgsm", "--epsilon", "0.1", "--set", "los=margin"],
       'unknown setting of fgsm "los": did you mean "loss"',
     ],
-    ["a setting of another attack", ["--attack", "fgsm", "--epsilon", "0.1", "--steps", "3"], 'unknown setting of fgsm "steps"'],
     ["a missing epsilon", ["--attack", "fgsm", "--count", "4"], "fgsm: needs epsilons (--epsilon)"],
-    ["a negative epsilon", ["--attack", "fgsm", "--count", "4", "--epsilon=-1"], "epsilon: expected a number of at least 0, got -1"],
     ["an epsilon of grey levels", ["--attack", "fgsm", "--count", "4", "--epsilon", "8"], "8 of 255 grey levels"],
     ["too many images", ["--attack", "fgsm", "--epsilon", "0.1", "--count", "10001"], "count: expected 1 to 10000"],
-    ["an unknown target", ["--attack", "fgsm", "--epsilon", "0.1", "--count", "4", "--targets", "nxt"], 'did you mean "next"'],
-    [
-      "a criterion without targets",
-      ["--attack", "fgsm", "--epsilon", "0.1", "--count", "4", "--criterion", "targeted"],
-      "needs a target class",
-    ],
     ["a percentile that is not there", ["--attack", "fgsm", "--epsilon", "0.1", "--percentile", "33"], "percentile 33"],
-    ["options of the suite", ["--attack", "fgsm", "--epsilon", "0.1", "--quick"], "--quick: for --standard only"],
     ["options of one attack with the suite", ["--standard", "--targets", "next"], "leave out --targets"],
     ["settings with the suite", ["--standard", "--steps", "3"], "leave out steps"],
-    ["no attack", [], "say which with --attack"],
   ])("refuses %s", async (_, args, message) => {
     expect(await sdim("attack", model, ...small, ...args)).toMatchObject({ code: 2, stderr: expect.stringContaining(message) });
   });

@@ -151,8 +151,8 @@ describe("checkModel", () => {
     ],
     [
       "an initializer of an unknown type",
-      (graph) => (graph.initializer[0]!.dataType = TensorProto_DataType.FLOAT16),
-      ['initializer "weight": data type FLOAT16 is not one of float32, float64, int64, int32, uint8, bool'],
+      (graph) => (graph.initializer[0]!.dataType = TensorProto_DataType.BFLOAT16),
+      ['initializer "weight": data type BFLOAT16 is not one of float32, float64, int64, int32, uint8, int8, float16, bool'],
     ],
     ["an unknown operator", (graph) => (graph.node[1]!.opType = "Plus"), ['node 1 Plus "linear": unknown operator of domain ai.onnx']],
     [

@@ -124,10 +124,12 @@ describe("tensorProto and readTensor", () => {
     expect(problem({ floatData: [1] })).toBe("expected 2 elements for float32[2], got 1");
     expect(problem({ rawData, floatData: [1, 2] })).toBe("has both raw_data and 2 elements in a typed field");
     expect(problem({ rawData, dims: [-1n, -2n] })).toBe("float32[-1, -2] has a negative dimension");
-    expect(problem({ rawData, dataType: TensorProto_DataType.FLOAT16 })).toBe(
-      "data type FLOAT16 is not one of float32, float64, int64, int32, uint8, bool",
+    expect(problem({ rawData, dataType: TensorProto_DataType.BFLOAT16 })).toBe(
+      "data type BFLOAT16 is not one of float32, float64, int64, int32, uint8, int8, float16, bool",
     );
-    expect(problem({ rawData, dataType: 99 })).toBe("data type 99 is not one of float32, float64, int64, int32, uint8, bool");
+    expect(problem({ rawData, dataType: 99 })).toBe(
+      "data type 99 is not one of float32, float64, int64, int32, uint8, int8, float16, bool",
+    );
     expect(problem({ dataLocation: TensorProto_DataLocation.EXTERNAL })).toBe("its data are in another file, expected them in the model");
   });
 });

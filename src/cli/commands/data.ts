@@ -37,6 +37,7 @@ function addList(data: Command): void {
     .description("Lists the data sets that have a name: splits, images, and where they were found.")
     .addOption(dataDirOption())
     .addOption(jsonOption())
+    .addHelpText("after", "\nExample:\n  $ sdim data list")
     .action((options: Reporting) => {
       const sets = datasetNames.map((name) => {
         const { splits, howToGet, classNames } = publishedSet(name);
@@ -119,6 +120,7 @@ function addVerify(data: Command): void {
     )
     .addOption(dataDirOption())
     .addOption(jsonOption())
+    .addHelpText("after", "\nExamples:\n  $ sdim data verify cifar10\n  $ sdim data verify photos")
     .action(async (spec: string, options: Reporting) => {
       const checks = await verifyDataset(spec, loading(options));
       if (options.json) printJson(checks);

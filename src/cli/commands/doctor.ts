@@ -21,6 +21,7 @@ export function addDoctor(program: Command): void {
     .summary("check this machine: runtime, providers, data sets")
     .description("Checks what this machine has and says how to get what it lacks. Exits with 1 when training cannot work here.")
     .option("--json", "print the checks as JSON on stdout")
+    .addHelpText("after", "\nExample:\n  $ sdim doctor --json")
     .action(async ({ json }: { readonly json?: boolean }) => {
       const checks = await examine();
       if (json) printJson(checks);

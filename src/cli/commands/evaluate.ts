@@ -8,7 +8,7 @@ import { loadOutOfDistribution } from "../../data/out-of-distribution.ts";
 import type { LoadOptions, Split } from "../../data/registry.ts";
 import { syntheticNames } from "../../data/synthetic.ts";
 import { type EvaluationRun, evaluate } from "../../evaluate/evaluate.ts";
-import { type EvaluationRecord, evaluationRecord } from "../../evaluate/record.ts";
+import { displayOf, type EvaluationRecord, evaluationRecord } from "../../evaluate/record.ts";
 import { assembleReport } from "../../evaluate/report/assemble.ts";
 import { renderReport } from "../../evaluate/report/page.ts";
 import type { RunReport } from "../../evaluate/report/types.ts";
@@ -79,8 +79,12 @@ export function addEvaluate(program: Command): void {
     await classifier.release();
     const { evaluation } = run;
     const record = evaluationRecord(commandLine("sdim", process.argv.slice(2)), path, classifier.card, evaluation);
-    if (options.out !== undefined) writeFileAtomic(options.out, `${JSON.stringify(record, null, 2)}\n`);
-    if (options.report !== undefined) writeFileAtomic(options.report, renderReport(await reportOf(record, classifier, data, ood, run)));
+    if (options.out !== undefined || options.report !== undefined) {
+      const report = await reportOf(record, classifier, data, ood, run);
+      if (options.out !== undefined)
+        writeFileAtomic(options.out, `${JSON.stringify({ ...record, display: displayOf(report) }, null, 2)}\n`);
+      if (options.report !== undefined) writeFileAtomic(options.report, renderReport(report));
+    }
     if (options.json) printJson(evaluation);
     else printLine(renderTable(evaluation));
   });

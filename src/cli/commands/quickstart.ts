@@ -3,10 +3,12 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { Classifier } from "../../classify/classifier.ts";
+import { commandLine } from "../../core/circumstances.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import { packageVersion } from "../../core/version.ts";
 import { loadDataset } from "../../data/registry.ts";
 import { evaluate } from "../../evaluate/evaluate.ts";
+import { displayOf, evaluationRecord } from "../../evaluate/record.ts";
 import { assembleReport } from "../../evaluate/report/assemble.ts";
 import { renderReport } from "../../evaluate/report/page.ts";
 import { renderTable } from "../../evaluate/summary.ts";
@@ -24,6 +26,7 @@ export function addQuickstart(program: Command): void {
       "Trains SDIM ResNet10 on the 60,000 MNIST digits, calibrates it, measures it on the test digits and on 1,000 FashionMNIST garments,\nand writes a report. Stopped half way, it goes on where it was.",
     )
     .option("--out <folder>", "folder of the run", "runs/quickstart")
+    .addHelpText("after", "\nExample:\n  $ sdim quickstart --out runs/quickstart")
     .action(async ({ out }: { readonly out: string }) => runQuickstart(out));
 }
 
@@ -54,7 +57,6 @@ async function runQuickstart(out: string): Promise<void> {
   line.end();
   await classifier.release();
   const finished = recordMeasured(model, modelPath, evaluation);
-  writeFileAtomic(join(out, "evaluation.json"), `${JSON.stringify(evaluation, null, 2)}\n`);
   const report = await assembleReport({
     title: "SDIM on MNIST",
     createdAt: new Date().toISOString(),
@@ -72,6 +74,8 @@ async function runQuickstart(out: string): Promise<void> {
     outOfDistribution: [{ data: garments, classification: outOfDistribution[0]! }],
     logPriors: classifier.logPriors,
   });
+  const record = evaluationRecord(commandLine("sdim", process.argv.slice(2)), modelPath, finished.card, evaluation);
+  writeFileAtomic(join(out, "evaluation.json"), `${JSON.stringify({ ...record, display: displayOf(report) }, null, 2)}\n`);
   const reportPath = join(out, "report.html");
   writeFileAtomic(reportPath, renderReport(report));
   printLine(renderTable(evaluation));

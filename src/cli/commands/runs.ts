@@ -19,6 +19,7 @@ export function addRuns(program: Command): void {
     .command("list [folder]", { isDefault: true })
     .description("A line for every run in a folder (default: runs), with what its config has that the defaults have not.")
     .option("--json", "print it as JSON on stdout")
+    .addHelpText("after", "\nExample:\n  $ sdim runs list runs --json")
     .action((folder: string | undefined, { json }: JsonOption) => {
       const runs = listRuns(folder ?? "runs");
       if (json) return printJson(runs.map(summaryOf));
@@ -30,6 +31,7 @@ export function addRuns(program: Command): void {
     .command("show <run>")
     .description("One run: config, epochs and the curve of its loss.")
     .option("--json", "print it as JSON on stdout, with all records")
+    .addHelpText("after", "\nExample:\n  $ sdim runs show runs/a")
     .action((folder: string, { json }: JsonOption) => {
       const run = readRun(folder);
       if (json) return printJson({ ...summaryOf(run), history: run.history, epochs: run.epochs });
@@ -39,6 +41,7 @@ export function addRuns(program: Command): void {
     .command("compare <runs...>")
     .description("Runs beside each other, with the config keys in which they differ.")
     .option("--json", "print it as JSON on stdout")
+    .addHelpText("after", "\nExample:\n  $ sdim runs compare runs/a runs/b")
     .action((folders: readonly string[], { json }: JsonOption) => {
       const runs = folders.map(readRun);
       const keys = differingKeys(runs.flatMap(({ config }) => (config ? [config] : [])));

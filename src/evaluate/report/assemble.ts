@@ -1,3 +1,4 @@
+import type { ModelCard } from "../../classify/card.ts";
 import type { Classification } from "../../classify/classifier.ts";
 import type { ImageSet } from "../../data/image-set.ts";
 import { encodePng } from "../../data/images.ts";
@@ -11,7 +12,8 @@ export interface Scored {
   readonly classification: Classification;
 }
 
-export interface ReportParts extends Pick<RunReport, "title" | "createdAt" | "card" | "environment" | "history" | "evaluation"> {
+export interface ReportParts extends Pick<RunReport, "title" | "createdAt" | "environment" | "history" | "epochs" | "evaluation"> {
+  readonly card: ModelCard;
   readonly inDistribution: Scored;
   readonly outOfDistribution: readonly Scored[];
   /** log p(c) where the model does not take it for uniform, [C]. */

@@ -1,5 +1,6 @@
 import * as Plot from "@observablehq/plot";
 import type { HistoryRecord } from "../../train/checkpoint.ts";
+import type { EpochRecord } from "../../train/records.ts";
 import { draw, inside, outside } from "./draw.ts";
 import type { RunReport } from "./types.ts";
 
@@ -39,6 +40,37 @@ export function lossCurves(history: readonly HistoryRecord[]): { readonly title:
   });
 }
 
+/** Accuracy on held-out images and, where thresholds were taken from them, the share rejected, after each epoch that was validated. */
+export function validationCurves(epochs: readonly EpochRecord[]): { readonly title: string; readonly svg: string }[] {
+  const curve = (title: string, scoreOf: (score: NonNullable<EpochRecord["validation"]>) => number | null) => {
+    const points = epochs.flatMap(({ epoch, validation }) => {
+      const value = validation && scoreOf(validation);
+      return value === null ? [] : [{ epoch, value }];
+    });
+    if (points.length === 0) return [];
+    const svg = draw(
+      {
+        width: 320,
+        height: 190,
+        marginLeft: 48,
+        x: { label: "epoch", ticks: 5 },
+        y: { label: null, grid: true, ticks: 4, tickFormat: title === "Validation log-likelihood" ? "~g" : "~%" },
+        marks: [
+          Plot.lineY(points, { x: "epoch", y: "value", stroke: inside, strokeWidth: 1.8 }),
+          Plot.dot(points, { x: "epoch", y: "value", fill: inside, r: 2 }),
+        ],
+      },
+      `${title} against epochs, from ${points[0]!.value.toPrecision(3)} to ${points.at(-1)!.value.toPrecision(3)}`,
+    );
+    return [{ title, svg }];
+  };
+  return [
+    ...curve("Validation accuracy", ({ accuracy }) => accuracy),
+    ...curve("Validation log-likelihood", ({ logLikelihood }) => logLikelihood),
+    ...curve("Validation images rejected", ({ rejectionRate }) => rejectionRate),
+  ];
+}
+
 /** Of at least one value. */
 const quantile = (sorted: readonly number[], fraction: number): number =>
   sorted[Math.min(sorted.length - 1, Math.floor(fraction * sorted.length))]!;
@@ -48,21 +80,25 @@ const median = (sorted: readonly number[]): string =>
 
 /**
  * The paper's Figure 2: per class, how log p(z|c) is distributed over test images of class c and over out-of-distribution images, with the
- * thresholds. Values outside the range are drawn in its first and last bars.
+ * thresholds. Values outside the range are drawn in its first and last bars. Without `outIndex`: the test images alone.
  */
 export function classHistograms(
   { scores, thresholds, card }: Pick<RunReport, "scores" | "thresholds" | "card">,
-  outIndex: number,
+  outIndex?: number,
 ): { readonly title: string; readonly svg: string }[] {
-  const out = scores.outOfDistribution[outIndex]!;
+  const out = outIndex === undefined ? undefined : scores.outOfDistribution[outIndex]!;
   return card.classNames.map((name, c) => {
     const own = [...scores.inDistribution[c]!].sort((a, b) => a - b);
-    const other = [...out.byClass[c]!].sort((a, b) => a - b);
+    const other = [...(out?.byClass[c] ?? [])].sort((a, b) => a - b);
     const lines = thresholds.map((set) => ({ value: set.values[c]!, percentile: set.percentile }));
     // The range follows the class's own images; where the data has none, the others.
     const body = own.length > 0 ? own : other;
-    const high = Math.max(body.at(-1)!, quantile(other, 0.999), ...lines.map(({ value }) => value));
-    const spread = high - Math.min(quantile(body, 0.05), ...lines.map(({ value }) => value));
+    const high = Math.max(
+      ...(body.length > 0 ? [body.at(-1)!] : []),
+      ...(other.length > 0 ? [quantile(other, 0.999)] : []),
+      ...lines.map(({ value }) => value),
+    );
+    const spread = high - Math.min(...(body.length > 0 ? [quantile(body, 0.05)] : []), ...lines.map(({ value }) => value));
     const low = Math.max(Math.min(own[0] ?? high, other[0] ?? high), high - 6 * spread);
     const bins = 48;
     const bars = [
@@ -89,7 +125,7 @@ export function classHistograms(
           }),
         ],
       },
-      `Class ${name}: log-likelihoods of its test images, ${median(own)}, and of ${out.data}, ${median(other)}; threshold ${lines[0]?.value.toFixed(0)}`,
+      `Class ${name}: log-likelihoods of its test images, ${median(own)}${out ? `, and of ${out.data}, ${median(other)}` : ""}; threshold ${lines[0]?.value.toFixed(0)}`,
     );
     return { title: name, svg };
   });

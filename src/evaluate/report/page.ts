@@ -45,17 +45,42 @@ svg { max-width: 100%; height: auto; overflow: visible; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); gap: 0 2.5rem; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: .15rem 1rem; margin: 0; font-size: .85rem; }
 dd { margin: 0; overflow-wrap: anywhere; }
-@media print { body { max-width: none; padding: 0; } .scroll { overflow: visible; } table.data { font-size: .65rem; } table.data td { white-space: normal; } h2 { break-after: avoid; } figure, li, tr { break-inside: avoid; } }
+@media (max-width: 40rem) { body { padding: 1.5rem 1rem 3rem; } h1 { font-size: 1.7rem; } h2 { margin-top: 2.5rem; } .lead { font-size: 1.05rem; } .charts, .examples { gap: 1rem .75rem; } .examples { grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); } table { font-size: .85rem; } th, td { padding-right: .5rem; } td { white-space: normal; } }
+@page { margin: 15mm; }
+@media print { :root { color-scheme: light; --inside: #0072b2; --outside: #e69f00; --ink: #000; --muted: #444; --paper: #fff; --rule: #ccc; --good: #00785a; --bad: #b54708; } * { print-color-adjust: exact; } body { font-size: 12px; } h1 { font-size: 1.8rem; } h2 { margin-top: 2rem; } .charts { grid-template-columns: repeat(3, 1fr); }
+body { max-width: none; padding: 0; } .scroll { overflow: visible; } table.data { font-size: .65rem; } table.data td { white-space: normal; } h2 { break-after: avoid; } figure, li, tr { break-inside: avoid; } }
 `;
 
 /** One self-contained HTML page: no scripts, nothing fetched. */
-export function renderReport(report: RunReport): string {
+export const renderReport = (report: RunReport): string =>
+  page(
+    report,
+    [summary, mainTable, outOfDistribution, selective, calibration, classes, robustness, training, histograms, examples, details].map(
+      (section) => section(report),
+    ),
+  );
+
+/** A training that was not evaluated, as a page of the same kind. `lead`: what there is to say of it, a sentence each. */
+export const renderTraining = (run: TrainingReport): string =>
+  page(run, [
+    `<p class="lead">${escapeHtml(run.lead.join(" "))}</p>`,
+    training(run),
+    run.card === undefined ? "" : details({ card: run.card, environment: run.environment }),
+  ]);
+
+export interface TrainingReport extends Pick<RunReport, "title" | "createdAt" | "history" | "epochs" | "environment"> {
+  readonly lead: readonly string[];
+  /** Of the model file, where the training has come to its end. */
+  readonly card?: RunReport["card"];
+}
+
+function page(report: Pick<RunReport, "title" | "createdAt">, sections: readonly string[]): string {
   return `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${escapeHtml(report.title)}</title><style>${style}</style></head>
 <body>
 <header><h1>${escapeHtml(report.title)}</h1><p class="date"><time datetime="${escapeHtml(report.createdAt)}">${escapeHtml(report.createdAt.slice(0, 16).replace("T", " "))} UTC</time></p></header>
-<main>${summary(report)}${mainTable(report)}${outOfDistribution(report)}${selective(report)}${calibration(report)}${classes(report)}${robustness(report)}${training(report)}${histograms(report)}${examples(report)}${details(report)}</main>
+<main>${sections.join("")}</main>
 </body>
 </html>
 `;

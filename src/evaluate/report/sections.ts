@@ -1,6 +1,6 @@
 import { nameOfThresholds } from "../evaluation.ts";
 import { intervalNote, percent, summaryRows } from "../summary.ts";
-import { classHistograms, lossCurves } from "./charts.ts";
+import { classHistograms, lossCurves, validationCurves } from "./charts.ts";
 import { escapeHtml } from "./html.ts";
 import type { Example, RunReport } from "./types.ts";
 
@@ -35,18 +35,23 @@ export function mainTable({ evaluation }: RunReport): string {
     return `<tr><th scope="row">${escapeHtml(what)}</th>${values.map((value) => `<td${span}>${escapeHtml(value)}</td>`).join("")}</tr>`;
   });
   const note = intervalNote(evaluation);
-  return `<table><caption>The decision rule refuses an image when the log-likelihood of its winning class is below that class’s threshold. The class-wise protocol of the paper’s Table 3 asks each class on its own and averages; it is not what a user meets.${note === undefined ? "" : ` ${escapeHtml(note)}.`}</caption>
-<thead><tr><td></td>${head}</tr></thead><tbody>${rows.join("")}</tbody></table>`;
+  return `<div class="scroll"><table><caption>The decision rule refuses an image when the log-likelihood of its winning class is below that class’s threshold. The class-wise protocol of the paper’s Table 3 asks each class on its own and averages; it is not what a user meets.${note === undefined ? "" : ` ${escapeHtml(note)}.`}</caption>
+<thead><tr><td></td>${head}</tr></thead><tbody>${rows.join("")}</tbody></table></div>`;
 }
 
 const charts = (drawn: readonly { readonly title: string; readonly svg: string }[]): string =>
   `<div class="charts">${drawn.map(({ title, svg }) => `<figure><figcaption>${escapeHtml(title)}</figcaption>${svg}</figure>`).join("")}</div>`;
 
-export function training({ history }: RunReport): string {
-  return history.length === 0 ? "" : `<section><h2>Training</h2>${charts(lossCurves(history))}</section>`;
+export function training({ history, epochs = [] }: Pick<RunReport, "history" | "epochs">): string {
+  return history.length === 0 ? "" : `<section><h2>Training</h2>${charts([...lossCurves(history), ...validationCurves(epochs)])}</section>`;
 }
 
 export function histograms(report: RunReport): string {
+  if (report.scores.inDistribution.length > 0 && report.scores.outOfDistribution.length === 0) {
+    return `<section><h2>Log-likelihoods of ${escapeHtml(report.evaluation.data)}</h2>
+<p><span class="key inside"></span> test images of the class <span class="key line"></span> thresholds at percentile ${report.thresholds.map(({ percentile }) => percentile).join(" and ")}. Long tails are gathered in the first and last bars.</p>
+${charts(classHistograms(report))}</section>`;
+  }
   return report.scores.outOfDistribution
     .map(
       ({ data }, i) => `<section><h2>Log-likelihoods, ${escapeHtml(report.evaluation.data)} against ${escapeHtml(data)}</h2>
@@ -81,15 +86,18 @@ const list = (entries: readonly (readonly [string, string])[]): string =>
 
 const show = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
 
-export function details({ card: { model, calibration, training, parameters, prior, version }, environment }: RunReport): string {
+export function details({
+  card: { model, calibration, training, parameters, prior, version },
+  environment,
+}: Pick<RunReport, "card" | "environment">): string {
   const config = (training["config"] ?? {}) as Record<string, unknown>;
   return `<section><h2>How it was made</h2><div class="columns">
-<div><h3>Network</h3>${list([...Object.entries(model).map(([name, value]) => [name, show(value)] as const), ["weights in training", parameters.toLocaleString("en")]])}</div>
+<div><h3>Network</h3>${list([...Object.entries(model).map(([name, value]) => [name, show(value)] as const), ...(parameters === undefined ? [] : [["weights in training", parameters.toLocaleString("en")] as const])])}</div>
 <div><h3>Training</h3>${list(Object.entries(config).map(([name, value]) => [name, show(value)] as const))}</div>
 <div><h3>Calibration and machine</h3>${list([
     ["calibrated on", `${calibration.data} (${calibration.split}), correctly classified samples`],
     ["percentile in force", String(calibration.percentile)],
-    ["prior", prior],
+    ...(prior === undefined ? [] : [["prior", prior] as const]),
     ["data fingerprint", calibration.fingerprint.slice(0, 16)],
     ["file written by", `sdim ${version}`],
     ...Object.entries(environment),

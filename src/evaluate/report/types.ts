@@ -1,5 +1,6 @@
 import type { ModelCard, ThresholdSet } from "../../classify/card.ts";
 import type { HistoryRecord } from "../../train/checkpoint.ts";
+import type { EpochRecord } from "../../train/records.ts";
 import type { Evaluation } from "../evaluation.ts";
 import type { RobustnessReport } from "../robustness/report.ts";
 
@@ -23,14 +24,24 @@ export interface ExampleGroup {
   readonly examples: readonly Example[];
 }
 
+/** The model as a report shows it: a card, or what a record of an evaluation has of it. */
+export interface ReportedModel extends Pick<ModelCard, "classNames" | "training" | "version"> {
+  readonly model: Pick<ModelCard["model"], "head" | "depth">;
+  readonly calibration: Pick<ModelCard["calibration"], "data" | "split" | "fingerprint" | "percentile">;
+  readonly parameters?: number;
+  readonly prior?: string;
+}
+
 /** Everything a report shows. */
 export interface RunReport {
   readonly title: string;
   /** ISO 8601 */
   readonly createdAt: string;
-  readonly card: ModelCard;
+  readonly card: ReportedModel;
   readonly environment: Readonly<Record<string, string>>;
   readonly history: readonly HistoryRecord[];
+  /** By epoch, where the training has such records. */
+  readonly epochs?: readonly EpochRecord[];
   readonly evaluation: Evaluation;
   /** Those of the evaluation. */
   readonly thresholds: readonly ThresholdSet[];

@@ -2,7 +2,7 @@ import type { Worker } from "node:worker_threads";
 import type { ModelCard } from "../../classify/card.ts";
 import type { ImageBatch } from "../../classify/classifier.ts";
 import { InternalError, messageOf, UserError } from "../../core/errors.ts";
-import { startThread, threadEntry } from "../../core/threads.ts";
+import { entryBeside, startWorker } from "../../core/worker.ts";
 import type { Answer, Inferred, NumberedRequest, Request, Value } from "./messages.ts";
 
 interface Pending {
@@ -20,8 +20,8 @@ export class InferenceThread {
   private readonly ended: Promise<void>;
 
   /** `onDeath`: called once when the thread ends without having been closed. `entry`: its program, ours unless told. */
-  constructor(onDeath: (error: InternalError) => void, entry: URL = threadEntry(import.meta.url, "thread")) {
-    this.worker = startThread(entry, undefined);
+  constructor(onDeath: (error: InternalError) => void, entry: URL = entryBeside(import.meta.url, "thread")) {
+    this.worker = startWorker(entry, {});
     this.ended = new Promise((resolve) => this.worker.once("exit", () => resolve()));
     this.worker.on("message", (answer: Answer) => this.settle(answer));
     const die = (reason: string) => {

@@ -1,0 +1,27 @@
+// Classifies the pictures that are chosen, in the page. Usage: npx vite examples/browser
+import { loadClassifier } from "sdim/browser";
+
+const state = document.querySelector("#state");
+const verdicts = document.querySelector("#verdicts");
+
+try {
+  const classifier = await loadClassifier(new URL("../../models/mnist/model.onnx", import.meta.url), {
+    onProgress: (loaded, total) => {
+      state.textContent = `Loading the model: ${loaded} of ${total} bytes`;
+    },
+  });
+  state.textContent = `Ready: ${classifier.card.classNames.length} classes.`;
+  document.querySelector("input").addEventListener("change", async ({ target }) => {
+    for (const file of target.files) {
+      const line = verdicts.appendChild(document.createElement("li"));
+      try {
+        const { labels, accepted } = await classifier.classify(file, { percentile: 2 });
+        line.textContent = `${file.name}: ${accepted[0] ? classifier.card.classNames[labels[0]] : "I don't know"}`;
+      } catch (error) {
+        line.textContent = error.message;
+      }
+    }
+  });
+} catch (error) {
+  state.textContent = error.message;
+}

@@ -1,0 +1,107 @@
+import { UserError } from "../core/errors.ts";
+import { thresholdsAt } from "./calibrations.ts";
+import type { CalibrationSource, ModelCard } from "./card.ts";
+
+// What every runtime has in common: images to batches, outputs to verdicts.
+
+/** Images of one size: uint8 [count, height, width, channels]. */
+export interface ImageBatch {
+  readonly pixels: Uint8Array;
+  readonly count: number;
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+}
+
+/** Verdicts over `count` images. */
+export interface Classification {
+  readonly count: number;
+  /** Class index of each image, [N]. */
+  readonly labels: Int32Array;
+  /** 1 where the winning class's log-likelihood is not below its threshold, [N]. */
+  readonly accepted: Uint8Array;
+  /** Of the winning class, nats, [N]. */
+  readonly logLikelihoods: Float32Array;
+  /** Of the winning class, [N]. */
+  readonly thresholds: Float32Array;
+  /** Raw, nats, [N, C]. */
+  readonly classLogLikelihoods: Float32Array;
+  /** [N, d] */
+  readonly representations: Float32Array;
+}
+
+export interface ClassifyOptions {
+  /** Images per run; the default suits the caches of a CPU. */
+  readonly batchSize?: number;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** Runs a model file on uint8 images of `shape` [n, height, width, channels]: its outputs by name. */
+export type RunModel = (pixels: Uint8Array, shape: readonly number[]) => Promise<Readonly<Record<string, { readonly data: unknown }>>>;
+
+/** Errors: UserError when the images have another number of channels than the model, or no pixels. */
+export async function classifyWith(
+  run: RunModel,
+  { model }: ModelCard,
+  images: ImageBatch,
+  { batchSize = 64, onProgress }: ClassifyOptions = {},
+): Promise<Classification> {
+  const { count, height, width, channels, pixels } = images;
+  const { classes } = model;
+  if (channels !== model.channels) {
+    throw new UserError(`images: the model takes ${model.channels} channel(s), got ${channels}`);
+  }
+  const perImage = height * width * channels;
+  if (perImage === 0 || pixels.length !== count * perImage) {
+    throw new UserError(`images: expected ${count} x ${height} x ${width} x ${channels} pixels, got ${pixels.length} values`);
+  }
+  const representationSize = model.head === "sdim" ? model.dimension : classes;
+  const result = {
+    count,
+    labels: new Int32Array(count),
+    accepted: new Uint8Array(count),
+    logLikelihoods: new Float32Array(count),
+    thresholds: new Float32Array(count),
+    classLogLikelihoods: new Float32Array(count * classes),
+    representations: new Float32Array(count * representationSize),
+  };
+  for (let start = 0; start < count; start += batchSize) {
+    const size = Math.min(batchSize, count - start);
+    const outputs = await run(pixels.subarray(start * perImage, (start + size) * perImage), [size, height, width, channels]);
+    const floats = (name: string) => outputs[name]!.data as Float32Array;
+    result.labels.set(Array.from(outputs["label"]!.data as BigInt64Array, Number), start);
+    result.accepted.set(outputs["accepted"]!.data as Uint8Array, start);
+    result.logLikelihoods.set(floats("log_likelihood"), start);
+    result.thresholds.set(floats("threshold"), start);
+    result.classLogLikelihoods.set(floats("class_log_likelihoods"), start * classes);
+    result.representations.set(floats("representation"), start * representationSize);
+    onProgress?.(start + size, count);
+  }
+  return result;
+}
+
+/**
+ * The same scores decided anew by the thresholds at `percentile`, of the calibration in force or of `source`: what a model file says that
+ * has them in force, without running it again. Errors: UserError that names what the card has.
+ */
+export function decideAt(result: Classification, card: ModelCard, percentile: number, source?: CalibrationSource): Classification {
+  // The model file holds thresholds as float32, and so they are compared.
+  const values = Float32Array.from(thresholdsAt(card, percentile, source).values);
+  const thresholds = Float32Array.from(result.labels, (label) => values[label]!);
+  const accepted = Uint8Array.from(thresholds, (threshold, i) => (result.logLikelihoods[i]! >= threshold ? 1 : 0));
+  return { ...result, thresholds, accepted };
+}
+
+/** The verdicts over several groups of images of one model, as one. */
+export function joinClassifications(parts: readonly Classification[]): Classification {
+  const floats = (pick: (part: Classification) => Float32Array) => Float32Array.from(parts.flatMap((part) => Array.from(pick(part))));
+  return {
+    count: parts.reduce((sum, { count }) => sum + count, 0),
+    labels: Int32Array.from(parts.flatMap(({ labels }) => Array.from(labels))),
+    accepted: Uint8Array.from(parts.flatMap(({ accepted }) => Array.from(accepted))),
+    logLikelihoods: floats(({ logLikelihoods }) => logLikelihoods),
+    thresholds: floats(({ thresholds }) => thresholds),
+    classLogLikelihoods: floats(({ classLogLikelihoods }) => classLogLikelihoods),
+    representations: floats(({ representations }) => representations),
+  };
+}

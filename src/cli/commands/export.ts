@@ -1,0 +1,204 @@
+import { existsSync, statSync } from "node:fs";
+import { type Command, Option } from "commander";
+import { Classifier } from "../../classify/classifier.ts";
+import { encodeModelFile, type ModelFile, readModelFile } from "../../classify/model-file.ts";
+import { commandLine } from "../../core/circumstances.ts";
+import { UserError } from "../../core/errors.ts";
+import { fileDigest, writeFileAtomic } from "../../core/files.ts";
+import { type ImageSet, takeFirst } from "../../data/image-set.ts";
+import type { Split } from "../../data/registry.ts";
+import { type Comparison, compare } from "../../export/compare.ts";
+import { exportSmall, type SmallFormat, smallFormats } from "../../export/export.ts";
+import { writeInferenceService } from "../../export/kserve.ts";
+import { type ExportRecord, exportRecord } from "../../export/record.ts";
+import { requireName, writeTritonRepository } from "../../export/triton.ts";
+import { calibrateModel } from "../../reject/calibrate.ts";
+import { dataDirOption, dataOption, positiveWholeNumber, wholeNumber } from "../options.ts";
+import { note, ProgressLine, percent, printJson, printLine } from "../output.ts";
+import { type DataOptions, loadOptions, loadWithProgress, optionsOfModel, ownImageOptions, requireOwnImages } from "../own-images.ts";
+import { table } from "../plot.ts";
+
+type Format = SmallFormat | "triton" | "kserve";
+
+interface ExportCommandOptions extends DataOptions {
+  readonly format: Format;
+  readonly out: string;
+  readonly force?: boolean;
+  readonly data?: string;
+  readonly split: Split;
+  readonly calibrationSplit: Split;
+  readonly calibrationImages: number;
+  readonly weightsOnly?: boolean;
+  readonly recalibrate?: boolean;
+  readonly name?: string;
+  readonly modelVersion: number;
+  readonly maxBatchSize: number;
+  readonly maxQueueDelay: number;
+  readonly storageUri?: string;
+  readonly threads?: number;
+  readonly json?: boolean;
+}
+
+export function addExport(program: Command): void {
+  const command = program
+    .command("export <model>")
+    .summary("make a smaller model file, or what Triton or KServe serves")
+    .description(
+      "Makes of a model file:\n  onnx-fp16  a file whose encoder works in half precision (for GPUs)\n  onnx-int8  a file whose convolutions work on 8-bit numbers, their ranges taken from images of --data\n  triton     a Triton model repository (folder)\n  kserve     the same with a KServe InferenceService manifest\nThe smaller files carry the card and the thresholds; predict, evaluate and score take them. With --weights-only only what is stored is small\nand computing stays in float32. With --data the change is measured, printed, and written to OUT.json.",
+    )
+    .addOption(new Option("--format <name>", "what to make").choices([...smallFormats, "triton", "kserve"]).makeOptionMandatory())
+    .requiredOption("--out <file|folder>", "the file to write, or the folder of the repository")
+    .option("--force", "replace a file that is there")
+    .option("--weights-only", "onnx-*: store weights small, compute in float32")
+    .addOption(dataOption(false))
+    .addOption(dataDirOption())
+    .addOption(new Option("--split <name>", "split of --data to measure on").choices(["train", "val", "test"]).default("test"))
+    .addOption(
+      new Option("--calibration-split <name>", "split for ranges (onnx-int8) and --recalibrate")
+        .choices(["train", "val", "test"])
+        .default("train"),
+    )
+    .option("--calibration-images <n>", "onnx-int8: images that ranges are taken from", positiveWholeNumber, 512)
+    .option("--recalibrate", "take the thresholds anew, from what the smaller file says of --calibration-split")
+    .option("--name <name>", "triton, kserve: name of the model")
+    .option("--model-version <n>", "triton, kserve: its version", positiveWholeNumber, 1)
+    .option("--max-batch-size <n>", "triton, kserve: images per run", positiveWholeNumber, 64)
+    .option("--max-queue-delay <us>", "triton, kserve: microseconds that a request may wait for others", wholeNumber, 2000)
+    .option("--storage-uri <address>", "kserve: where the cluster finds the repository, for example pvc://models/mnist")
+    .option("--threads <n>", "threads of the CPU provider (default: all cores)", wholeNumber)
+    .option("--json", "print the record as JSON on stdout")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ sdim export models/mnist/model.onnx --format onnx-int8 --data mnist --out mnist-int8.onnx\n  $ sdim export models/mnist/model.onnx --format onnx-fp16 --weights-only --out mnist-half.onnx\n  $ sdim export mnist-int8.onnx --format triton --name mnist --out repository\n  $ sdim export models/mnist/model.onnx --format kserve --name mnist --storage-uri pvc://models/repository --out repository",
+    );
+  ownImageOptions(command, false).action(async (path: string, options: ExportCommandOptions) => {
+    const { format } = options;
+    requireFitting(options);
+    if (format === "triton" || format === "kserve") writeRepository(readModelFile(path), format, options);
+    else await writeSmall(path, format, options);
+  });
+}
+
+/** Options that say nothing of the format are a mistake. */
+function requireFitting({ format, name, storageUri, data, weightsOnly, recalibrate }: ExportCommandOptions): void {
+  const isRepository = format === "triton" || format === "kserve";
+  const given = isRepository
+    ? { "--data": data, "--weights-only": weightsOnly, "--recalibrate": recalibrate }
+    : { "--name": name, "--storage-uri": storageUri };
+  const wrong = Object.entries(given).filter(([, value]) => value !== undefined);
+  if (wrong.length > 0) throw new UserError(`${wrong.map(([option]) => option).join(", ")}: not for --format ${format}`);
+  if (isRepository && name === undefined) throw new UserError(`--name: the name of the model in the repository, for example --name mnist`);
+  if (format === "kserve" && storageUri === undefined)
+    throw new UserError(`--storage-uri: where the cluster finds the repository, for example --storage-uri pvc://models/${name}`);
+  if (format === "triton" && storageUri !== undefined) throw new UserError("--storage-uri: for --format kserve");
+  if (recalibrate && data === undefined) throw new UserError("--recalibrate: takes thresholds from --data");
+}
+
+function writeRepository(file: ModelFile, format: "triton" | "kserve", options: ExportCommandOptions): void {
+  const { out, maxBatchSize, maxQueueDelay } = options;
+  const name = requireName(options.name!);
+  const written = writeTritonRepository(out, file, { name, version: options.modelVersion, maxBatchSize, maxQueueDelay });
+  if (format === "kserve") written.push(writeInferenceService(out, { name, storageUri: options.storageUri! }));
+  if (options.json) printJson({ format, name, version: options.modelVersion, files: written });
+  else for (const path of written) printLine(path);
+}
+
+async function writeSmall(path: string, format: SmallFormat, options: ExportCommandOptions): Promise<void> {
+  const { out, threads } = options;
+  if (existsSync(out) && !options.force) throw new UserError(`${out}: is there already; --force replaces it`);
+  const original = readModelFile(path);
+  const load = async (split: Split) => loadWithProgress(options.data!, split, loadOptions(options, optionsOfModel(original.card)));
+  const isQuantised = format === "onnx-int8" && !options.weightsOnly;
+  const needsCalibration = options.data !== undefined && (isQuantised || options.recalibrate);
+  const calibration = needsCalibration ? await load(options.calibrationSplit) : undefined;
+  const ranges = isQuantised && calibration ? takeFirst(calibration, options.calibrationImages) : undefined;
+  const withThreads = threads === undefined ? {} : { threads };
+  const line = new ProgressLine();
+  let file = await exportSmall(original, format, {
+    isWeightsOnly: options.weightsOnly ?? false,
+    calibrationImages: ranges,
+    ...withThreads,
+    onProgress: (done, total) => line.show(`ranges of activations: ${done} of ${total} images`, done === total),
+  });
+  if (options.recalibrate) file = await recalibrated(file, original, calibration!, withThreads, line);
+  const test = options.data === undefined ? undefined : await load(options.split);
+  if (test) requireOwnImages(options, [test]);
+  // Read anew: the export must be what a user will load.
+  const bytes = encodeModelFile(file);
+  const comparison = test ? await compared(readModelFile(path), file, test, withThreads, line) : null;
+  line.end();
+  writeFileAtomic(out, bytes);
+  const record = exportRecord(commandLine("sdim", process.argv.slice(2)), {
+    format,
+    isWeightsOnly: options.weightsOnly ?? false,
+    calibrationImages: ranges ? { data: ranges.name, split: ranges.split, count: ranges.count } : null,
+    isRecalibrated: options.recalibrate ?? false,
+    original: { path, sha256: fileDigest(path), bytes: statSync(path).size },
+    exported: { path: out, sha256: fileDigest(out), bytes: bytes.length },
+    comparison,
+  });
+  writeFileAtomic(`${out}.json`, `${JSON.stringify(record, null, 2)}\n`);
+  if (options.json) printJson(record);
+  else print(record);
+}
+
+async function recalibrated(
+  file: ModelFile,
+  { card }: ModelFile,
+  data: ImageSet,
+  threads: { readonly threads?: number },
+  line: ProgressLine,
+): Promise<ModelFile> {
+  const { percentile, thresholds } = card.calibration;
+  const result = await calibrateModel(file, data, {
+    percentile,
+    percentiles: thresholds.map((set) => set.percentile),
+    ...threads,
+    onProgress: (done, total) => line.show(`calibrating: ${done} of ${total} images scored`, done === total),
+  });
+  return result.file;
+}
+
+async function compared(
+  original: ModelFile,
+  exported: ModelFile,
+  data: ImageSet,
+  threads: { readonly threads?: number },
+  line: ProgressLine,
+): Promise<Comparison> {
+  const [before, after] = [await Classifier.load(original, threads), await Classifier.load(exported, threads)];
+  try {
+    return await compare(before, after, data, {
+      onProgress: (what, done, total) => line.show(`scoring with ${what}: ${done} of ${total}`, done === total),
+    });
+  } finally {
+    await before.release();
+    await after.release();
+  }
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(2)} MB`;
+const orNone = (share: number | null): string => (share === null ? "none accepted" : percent(share));
+
+function print({ format, isWeightsOnly, original, exported, sizeRatio, comparison }: ExportRecord): void {
+  printLine(`${exported.path}: ${format}${isWeightsOnly ? ", weights only" : ""}`);
+  const size = ["file size", megabytes(original.bytes), megabytes(exported.bytes)];
+  if (!comparison) {
+    for (const text of table([["", "original", "export"], size])) printLine(text);
+    note(`size ratio ${sizeRatio.toFixed(2)}; give --data to measure what the export changes`);
+    return;
+  }
+  const { original: before, exported: after, count, data, split, sameLabel, sameVerdict, logLikelihoodChange, speedRatio } = comparison;
+  const rows = [
+    [`${count} images of ${data} (${split})`, "original", "export"],
+    size,
+    ["accuracy, nothing rejected", percent(before.accuracy), percent(after.accuracy)],
+    ["rejected", percent(before.rejectionRate), percent(after.rejectionRate)],
+    ["accuracy on the accepted part", orNone(before.selectiveAccuracy), orNone(after.selectiveAccuracy)],
+    ["same label", "", percent(sameLabel)],
+    ["same verdict (label, or rejected)", "", percent(sameVerdict)],
+    ["mean change of the log-likelihood, nats", "", logLikelihoodChange === null ? "no label alike" : logLikelihoodChange.toFixed(3)],
+    ["speed on this CPU", "1.00", speedRatio.toFixed(2)],
+  ];
+  for (const text of table(rows)) printLine(text);
+}

@@ -1,0 +1,169 @@
+import { existsSync, readFileSync } from "node:fs";
+import { z } from "zod";
+import { calibrationSources } from "../classify/card.ts";
+import { messageOf, UserError } from "../core/errors.ts";
+import type { Evaluation } from "./evaluation.ts";
+import type { Display, RecordedModel } from "./record.ts";
+
+// Evaluations as they are read back from JSON: evaluation.ts and record.ts say what the fields mean. Fields that later versions add are passed over.
+
+const interval = z.object({ low: z.number(), high: z.number() }).nullable();
+const source = z.enum(calibrationSources).nullable();
+
+const evaluationSchema = z.object({
+  model: z.string(),
+  data: z.string(),
+  split: z.string(),
+  fingerprint: z.string(),
+  classNames: z.array(z.string()).min(2),
+  count: z.int(),
+  accuracy: z.number(),
+  perClassAccuracy: z.array(z.number().nullable()),
+  confusion: z.array(z.array(z.int())),
+  rejection: z.array(
+    z.object({
+      percentile: z.number(),
+      source,
+      rejectionRate: z.number(),
+      selectiveAccuracy: z.number().nullable(),
+      intervals: z.object({ rejectionRate: interval, selectiveAccuracy: interval }),
+    }),
+  ),
+  aurc: z.number(),
+  excessAurc: z.number(),
+  riskCoverage: z.array(z.object({ coverage: z.number(), risk: z.number() })),
+  coverageAtRisk: z.array(z.object({ risk: z.number(), coverage: z.number(), interval })),
+  riskAtCoverage: z.array(z.object({ coverage: z.number(), risk: z.number(), interval })),
+  calibration: z.object({
+    bins: z.int(),
+    expectedCalibrationError: z.number(),
+    adaptiveCalibrationError: z.number(),
+    reliability: z.array(
+      z.object({
+        low: z.number(),
+        high: z.number(),
+        count: z.int(),
+        confidence: z.number().nullable(),
+        accuracy: z.number().nullable(),
+      }),
+    ),
+    intervals: z.object({ expectedCalibrationError: interval, adaptiveCalibrationError: interval }),
+  }),
+  intervals: z.object({ accuracy: interval, perClassAccuracy: z.array(interval), aurc: interval, excessAurc: interval }),
+  bootstrap: z.object({ resamples: z.int(), level: z.number(), seed: z.number() }),
+  ood: z.array(
+    z.object({
+      data: z.string(),
+      fingerprint: z.string(),
+      count: z.int(),
+      auroc: z.number(),
+      auprInPositive: z.number(),
+      auprOutPositive: z.number(),
+      fprAt95InPositive: z.number(),
+      fprAt95OutPositive: z.number(),
+      rejection: z.array(
+        z.object({
+          percentile: z.number(),
+          source,
+          decisionRejectionRate: z.number(),
+          perClassRejectionRate: z.number(),
+          intervals: z.object({ decisionRejectionRate: interval, perClassRejectionRate: interval }),
+        }),
+      ),
+      rocCurve: z.array(z.object({ falsePositiveRate: z.number(), truePositiveRate: z.number() })),
+      intervals: z.object({
+        auroc: interval,
+        auprInPositive: interval,
+        auprOutPositive: interval,
+        fprAt95InPositive: interval,
+        fprAt95OutPositive: interval,
+      }),
+    }),
+  ),
+}) satisfies z.ZodType<Evaluation>;
+
+const displaySchema = z.object({
+  thresholds: z.array(z.object({ percentile: z.number(), values: z.array(z.number()) })),
+  scores: z.object({
+    inDistribution: z.array(z.array(z.number())),
+    outOfDistribution: z.array(z.object({ data: z.string(), byClass: z.array(z.array(z.number())) })),
+  }),
+  examples: z.array(
+    z.object({
+      title: z.string(),
+      examples: z.array(
+        z.object({
+          png: z.string().regex(/^data:image\/png;base64,[A-Za-z0-9+/=]+$/),
+          source: z.string(),
+          trueLabel: z.string().nullable(),
+          label: z.string(),
+          accepted: z.boolean(),
+          logLikelihood: z.number(),
+          threshold: z.number(),
+          posterior: z.number().nullable(),
+        }),
+      ),
+    }),
+  ),
+}) satisfies z.ZodType<Display>;
+
+const recordSchema = z.object({
+  circumstances: z.object({
+    command: z.string(),
+    at: z.string(),
+    sdim: z.string(),
+    node: z.string(),
+    onnxruntime: z.string(),
+    machine: z.string(),
+    cores: z.int(),
+  }),
+  modelFile: z.object({
+    path: z.string(),
+    sha256: z.string(),
+    model: z.object({ head: z.enum(["sdim", "softmax"]), depth: z.int() }).catchall(z.unknown()),
+    training: z.record(z.string(), z.unknown()),
+    calibration: z.object({ data: z.string(), split: z.string(), fingerprint: z.string(), percentile: z.number() }),
+    version: z.string(),
+  }) satisfies z.ZodType<RecordedModel>,
+  evaluation: evaluationSchema,
+  display: displaySchema.optional(),
+});
+
+/** A record as far as a report shows it. */
+export type ReadRecord = z.infer<typeof recordSchema>;
+
+/** More is no evaluation of ours. */
+const largestFile = 256e6;
+
+/** Reads what `sdim evaluate --out` wrote. Errors: UserError with the file and what is wrong in it. */
+export function readRecord(path: string): ReadRecord {
+  if (!existsSync(path)) throw new UserError(`${path}: there is no such file; sdim evaluate --out writes one`);
+  let json: unknown;
+  try {
+    const bytes = readFileSync(path);
+    if (bytes.length > largestFile) throw new Error(`${bytes.length} bytes, more than the ${largestFile} that are read at most`);
+    json = JSON.parse(bytes.toString());
+  } catch (error) {
+    throw new UserError(`${path}: cannot be read as JSON: ${messageOf(error)}`, { cause: error });
+  }
+  const parsed = recordSchema.safeParse(json);
+  if (!parsed.success) throw new UserError(`${path}: not a record of sdim evaluate --out:\n${z.prettifyError(parsed.error)}`);
+  requireClasses(parsed.data, path);
+  return parsed.data;
+}
+
+/** Everything that is by class has a value for each. */
+function requireClasses({ evaluation, display }: ReadRecord, path: string): void {
+  const classes = evaluation.classNames.length;
+  const lists: readonly (readonly [string, readonly unknown[]])[] = [
+    ["perClassAccuracy", evaluation.perClassAccuracy],
+    ["intervals.perClassAccuracy", evaluation.intervals.perClassAccuracy],
+    ["confusion", evaluation.confusion],
+    ...evaluation.confusion.map((row) => ["a row of confusion", row] as const),
+    ...(display?.thresholds ?? []).map(({ values }) => ["display.thresholds", values] as const),
+    ...(display ? [["display.scores.inDistribution", display.scores.inDistribution] as const] : []),
+    ...(display?.scores.outOfDistribution ?? []).map(({ byClass }) => ["display.scores.outOfDistribution", byClass] as const),
+  ];
+  const wrong = lists.find(([, values]) => values.length !== classes);
+  if (wrong) throw new UserError(`${path}: ${wrong[0]}: expected ${classes} values, one for each class, got ${wrong[1].length}`);
+}

@@ -1,0 +1,110 @@
+import type { Classification, Classifier } from "../classify/classifier.ts";
+import type { ImageSet } from "../data/image-set.ts";
+
+/** What an export changed, measured on labelled images. Shares are from 0 to 1. */
+export interface Comparison {
+  readonly data: string;
+  readonly split: string;
+  /** SHA-256 over images and labels. */
+  readonly fingerprint: string;
+  readonly count: number;
+  readonly original: Scores;
+  readonly exported: Scores;
+  /** Share of images with the same winning class. */
+  readonly sameLabel: number;
+  /** Share of images that both reject, or that both accept as the same class. */
+  readonly sameVerdict: number;
+  /** Mean absolute change of the winning log-likelihood where the winning class is the same, nats; null: it never is. */
+  readonly logLikelihoodChange: number | null;
+  /** Images per second of the export over those of the original, on the CPU: median of `speedPairs`, runs one after the other. */
+  readonly speedRatio: number;
+  readonly speedPairs: readonly number[];
+  readonly speedBatch: number;
+}
+
+export interface Scores {
+  /** Without rejection. */
+  readonly accuracy: number;
+  readonly rejectionRate: number;
+  /** Accuracy on the accepted part; null when nothing is accepted. */
+  readonly selectiveAccuracy: number | null;
+}
+
+export interface CompareOptions {
+  /** The first so many images are what speeds are compared on; default 256. */
+  readonly speedImages?: number;
+  readonly onProgress?: (what: string, done: number, total: number) => void;
+}
+
+const speedBatch = 64;
+const pairs = 5;
+
+export async function compare(
+  original: Classifier,
+  exported: Classifier,
+  data: ImageSet,
+  { speedImages = 256, onProgress = () => undefined }: CompareOptions = {},
+): Promise<Comparison> {
+  const classify = (classifier: Classifier, what: string) =>
+    classifier.classify(data, { onProgress: (done, total) => onProgress(what, done, total) });
+  const before = await classify(original, "the original");
+  const after = await classify(exported, "the export");
+  const { name, split, fingerprint, count } = data;
+  const speedPairs = await speeds(original, exported, data, Math.min(speedImages, data.count));
+  return {
+    data: name,
+    split,
+    fingerprint,
+    count,
+    original: scores(before, data.labels),
+    exported: scores(after, data.labels),
+    ...agreement(before, after),
+    speedRatio: [...speedPairs].sort((a, b) => a - b)[Math.floor(pairs / 2)]!,
+    speedPairs,
+    speedBatch,
+  };
+}
+
+export function scores({ labels, accepted, count }: Classification, truth: Int32Array): Scores {
+  let [correct, taken, correctTaken] = [0, 0, 0];
+  for (let i = 0; i < count; i++) {
+    const isRight = labels[i] === truth[i];
+    correct += Number(isRight);
+    taken += accepted[i]!;
+    correctTaken += Number(isRight && accepted[i] === 1);
+  }
+  return { accuracy: correct / count, rejectionRate: 1 - taken / count, selectiveAccuracy: taken === 0 ? null : correctTaken / taken };
+}
+
+export function agreement(a: Classification, b: Classification): Pick<Comparison, "sameLabel" | "sameVerdict" | "logLikelihoodChange"> {
+  let [sameLabel, sameVerdict, change] = [0, 0, 0];
+  for (let i = 0; i < a.count; i++) {
+    const isSame = a.labels[i] === b.labels[i];
+    if (isSame) {
+      sameLabel++;
+      change += Math.abs(a.logLikelihoods[i]! - b.logLikelihoods[i]!);
+    }
+    sameVerdict += Number(a.accepted[i] === b.accepted[i] && (isSame || a.accepted[i] === 0));
+  }
+  return {
+    sameLabel: sameLabel / a.count,
+    sameVerdict: sameVerdict / a.count,
+    logLikelihoodChange: sameLabel === 0 ? null : change / sameLabel,
+  };
+}
+
+/** How much faster the export is, by pair; both are warm from classifying all of the images. */
+async function speeds(original: Classifier, exported: Classifier, data: ImageSet, count: number): Promise<number[]> {
+  const pixels = data.pixels.subarray(0, count * data.height * data.width * data.channels);
+  const timed = async (classifier: Classifier) => {
+    const start = performance.now();
+    await classifier.classify({ ...data, pixels, count }, { batchSize: speedBatch });
+    return performance.now() - start;
+  };
+  const ratios: number[] = [];
+  for (let pair = 0; pair < pairs; pair++) {
+    const before = await timed(original);
+    ratios.push(before / (await timed(exported)));
+  }
+  return ratios;
+}

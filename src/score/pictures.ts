@@ -1,0 +1,96 @@
+import { availableParallelism } from "node:os";
+import { pMapIterable } from "p-map";
+import { messageOf, UserError } from "../core/errors.ts";
+import { readPicture, readPictureHeader } from "../data/images.ts";
+import type { Picture } from "../data/picture.ts";
+import type { InputFile } from "./inputs.ts";
+
+/** A file as it was read, or why it could not be. `release` says that its pixels are no longer needed. */
+export interface ReadFile {
+  readonly file: InputFile;
+  readonly outcome: Picture | { readonly error: string };
+  readonly release: () => void;
+}
+
+/** Files being read at once, and files read ahead of the classifier. */
+const concurrency = Math.min(8, Math.max(2, availableParallelism()));
+const backpressure = 64;
+
+/** Unpacked pixels in memory, in bytes; one picture more may be under way. */
+const heldAtMost = 256e6;
+
+/** A chunk is classified when it has so many pictures, or so many bytes of pixels. */
+const chunkFiles = 128;
+const chunkBytes = 64e6;
+
+/**
+ * Memory for unpacked pictures, given out in the order it is asked for: so what is held always belongs to pictures that come before those
+ * that wait, and is given back without them.
+ */
+export class MemoryBudget {
+  private readonly limit: number;
+  private held = 0;
+  private last: Promise<unknown> = Promise.resolve();
+  private wake: (() => void) | undefined;
+
+  constructor(limit: number) {
+    this.limit = limit;
+  }
+
+  /** Waits until less than the limit is held, then takes `bytes`; they are looked at when it is this one's turn. Errors: those of `bytes`. */
+  take(bytes: Promise<number>): Promise<number> {
+    const turn = this.last.then(async () => {
+      const wanted = await bytes;
+      while (this.held >= this.limit) {
+        await new Promise<void>((resolve) => {
+          this.wake = resolve;
+        });
+      }
+      this.held += wanted;
+      return wanted;
+    });
+    this.last = turn.catch(() => undefined);
+    // It may fail before its turn.
+    bytes.catch(() => undefined);
+    return turn;
+  }
+
+  giveBack(bytes: number): void {
+    this.held -= bytes;
+    this.wake?.();
+  }
+}
+
+/** Reads files in parallel and gives them in their order. A file that cannot be read is an outcome like the others. */
+export function readFiles(files: AsyncIterable<InputFile>, channels: 1 | 3): AsyncIterable<ReadFile> {
+  const budget = new MemoryBudget(heldAtMost);
+  return pMapIterable(files, (file) => readOne(file, channels, budget), { concurrency, backpressure });
+}
+
+async function readOne(file: InputFile, channels: 1 | 3, budget: MemoryBudget): Promise<ReadFile> {
+  const size = readPictureHeader(file.path).then(({ pixelCount }) => pixelCount * channels);
+  let held = 0;
+  try {
+    held = await budget.take(size);
+    const picture = await readPicture(file.path, channels);
+    return { file, outcome: picture, release: () => budget.giveBack(held) };
+  } catch (error) {
+    budget.giveBack(held);
+    // Whatever is not the file's fault.
+    if (!(error instanceof UserError)) throw error;
+    return { file, outcome: { error: messageOf(error).replace(`${file.path}: `, "") }, release: () => undefined };
+  }
+}
+
+/** In groups to classify together. */
+export async function* chunksOf(files: AsyncIterable<ReadFile>): AsyncGenerator<ReadFile[]> {
+  let [chunk, bytes]: [ReadFile[], number] = [[], 0];
+  for await (const file of files) {
+    chunk.push(file);
+    if (!("error" in file.outcome)) bytes += file.outcome.pixels.length;
+    if (chunk.length < chunkFiles && bytes < chunkBytes) continue;
+    yield chunk;
+    [chunk, bytes] = [[], 0];
+  }
+  if (chunk.length > 0) yield chunk;
+}

@@ -1,0 +1,228 @@
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import type { Readable } from "node:stream";
+import type { ClassifierOptions } from "../classify/classifier.ts";
+import { decodeModelFile } from "../classify/model-file.ts";
+import { Interrupted, messageOf, UserError } from "../core/errors.ts";
+import type { Picture } from "../data/picture.ts";
+import { ClassifyThread } from "./classify-thread.ts";
+import { type InputFile, inputFiles } from "./inputs.ts";
+import { Journal } from "./journal.ts";
+import { chunksOf, type ReadFile, readFiles } from "./pictures.ts";
+import { resultFormatOf, writeResults } from "./results.ts";
+import { type ClassTally, type Row, Tally } from "./rows.ts";
+import { isInShard, type Shard, showShard } from "./shard.ts";
+
+export interface ScoreOptions extends ClassifierOptions {
+  /** Ends in .csv, .jsonl or .parquet. */
+  readonly out: string;
+  readonly shard?: Shard;
+  /** A file that cannot be read ends the scoring, instead of being a row with its error. */
+  readonly isStrict?: boolean;
+  readonly withClassLogLikelihoods?: boolean;
+  /** Replace results that are there. */
+  readonly force?: boolean;
+  /** Drop the rows kept from an earlier run, instead of going on after them. */
+  readonly restart?: boolean;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: ScoreProgress) => void;
+  /** Where the input `-` is read from. */
+  readonly stdin?: Readable;
+}
+
+export interface ScoreProgress {
+  /** Files done, those of an earlier run included. How many there will be is not known. */
+  readonly files: number;
+  readonly broken: number;
+  readonly filesPerSecond: number;
+}
+
+export interface ScoreSummary {
+  readonly out: string;
+  readonly files: number;
+  /** Of these, taken over from an earlier, stopped run. */
+  readonly resumed: number;
+  readonly broken: number;
+  readonly accepted: number;
+  /** Of the files that could be read; null: there were none. */
+  readonly acceptedShare: number | null;
+  readonly classes: readonly Readonly<ClassTally>[];
+  /** Files of a folder that are not images, by ending. */
+  readonly ignored: Readonly<Record<string, number>>;
+  readonly seconds: number;
+  /** Of this run alone. */
+  readonly filesPerSecond: number;
+}
+
+export const journalPath = (out: string): string => `${out}.partial.jsonl`;
+
+/**
+ * Classifies the files of `input` (see `inputFiles`) into a results file, in their order. Rows are kept in a journal beside it as they come,
+ * so that a run that was stopped or killed goes on after them; the results appear, complete, at the end.
+ * Errors: UserError for a mistake in the arguments, an input that is no longer what the journal was begun with, or (`isStrict`) a file that
+ * cannot be read; Interrupted when `signal` is aborted.
+ */
+export async function score(model: string, input: string, options: ScoreOptions): Promise<ScoreSummary> {
+  const { out, shard = { index: 1, count: 1 }, isStrict = false, withClassLogLikelihoods = false, signal, onProgress } = options;
+  resultFormatOf(out);
+  if (existsSync(out) && !options.force) throw new UserError(`${out}: is there already; --force replaces it`);
+  const bytes = readModel(model);
+  const { card } = decodeModelFile(bytes, model);
+  const digest = createHash("sha256").update(bytes).digest("hex");
+  const journal = new Journal(journalPath(out), {
+    kind: "sdim score",
+    format: 1,
+    model: digest,
+    input,
+    shard: showShard(shard),
+    classLogLikelihoods: withClassLogLikelihoods,
+  });
+  if (options.restart) rmSync(journal.path, { force: true });
+  const ignored: Record<string, number> = {};
+  const count = (kind: string) => {
+    ignored[kind] = (ignored[kind] ?? 0) + 1;
+  };
+  const files = ofShard(inputFiles(input, count, options.stdin), shard);
+  const tally = new Tally(card.classNames);
+  for await (const row of journal.rows()) {
+    requireSameFile(await files.next(), row, journal.path);
+    tally.add(row);
+  }
+  const resumed = tally.files;
+  const startedAt = performance.now();
+  const seconds = () => (performance.now() - startedAt) / 1000;
+  const rate = () => (tally.files - resumed) / Math.max(1e-9, seconds());
+  const { provider, threads } = options;
+  const thread = new ClassifyThread({
+    model: bytes,
+    source: model,
+    options: { ...(provider === undefined ? {} : { provider }), ...(threads === undefined ? {} : { threads }) },
+  });
+  const keep = (rows: readonly Row[]) => {
+    journal.append(rows);
+    for (const row of rows) tally.add(row);
+    onProgress?.({ files: tally.files, broken: tally.broken, filesPerSecond: rate() });
+  };
+  try {
+    journal.open();
+    // A chunk is classified while the next one is read.
+    let underWay: Promise<void> = Promise.resolve();
+    for await (const chunk of chunksOf(readFiles(files, card.model.channels))) {
+      await underWay;
+      if (signal?.aborted) break;
+      underWay = rowsOf(chunk, thread, card.classNames, { isStrict, withClassLogLikelihoods }).then(keep);
+      // Awaited when the next chunk is there; until then an error must not end the process.
+      underWay.catch(() => undefined);
+    }
+    await underWay;
+  } finally {
+    journal.close();
+    await thread.close();
+  }
+  if (signal?.aborted) {
+    throw new Interrupted(`stopped after ${tally.files} files; they are kept in ${journal.path}, and the same command goes on after them`);
+  }
+  await writeResults(out, journal.rows(), card.classNames, withClassLogLikelihoods);
+  journal.remove();
+  const read = tally.files - tally.broken;
+  return {
+    out,
+    files: tally.files,
+    resumed,
+    broken: tally.broken,
+    accepted: tally.accepted,
+    acceptedShare: read === 0 ? null : tally.accepted / read,
+    classes: tally.classes,
+    ignored,
+    seconds: seconds(),
+    filesPerSecond: rate(),
+  };
+}
+
+function readModel(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new UserError(`cannot read the model ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+async function* ofShard(files: AsyncIterable<InputFile>, shard: Shard): AsyncGenerator<InputFile> {
+  for await (const file of files) if (isInShard(file.name, shard)) yield file;
+}
+
+function requireSameFile(next: IteratorResult<InputFile>, { file }: Row, journal: string): void {
+  if (!next.done && next.value.path === file) return;
+  const found = next.done ? "it is at its end" : `it has ${next.value.path}`;
+  throw new UserError(`${journal}: the input has changed: where ${file} was, ${found}. Begin anew with --restart`);
+}
+
+interface RowOptions {
+  readonly isStrict: boolean;
+  readonly withClassLogLikelihoods: boolean;
+}
+
+/** Pixels in one call of the model, which turns each into floats; a picture that is larger goes alone. */
+const pixelsPerCall = 4e6;
+const picturesPerCall = 64;
+
+/** The rows of a chunk, in its order. Pictures of one size go through the model together. */
+async function rowsOf(
+  chunk: readonly ReadFile[],
+  thread: ClassifyThread,
+  classNames: readonly string[],
+  options: RowOptions,
+): Promise<Row[]> {
+  const rows = new Array<Row>(chunk.length);
+  const bySize = new Map<string, number[]>();
+  for (const [i, { file, outcome }] of chunk.entries()) {
+    if ("error" in outcome) {
+      if (options.isStrict) throw new UserError(`${file.path}: ${outcome.error}`);
+      rows[i] = { file: file.path, error: outcome.error };
+    } else {
+      const size = `${outcome.height}x${outcome.width}`;
+      const others = bySize.get(size);
+      if (others) others.push(i);
+      else bySize.set(size, [i]);
+    }
+  }
+  for (const indices of bySize.values()) {
+    const { height, width, channels } = chunk[indices[0]!]!.outcome as Picture;
+    const perCall = Math.max(1, Math.min(picturesPerCall, Math.floor(pixelsPerCall / (height * width))));
+    for (let start = 0; start < indices.length; start += perCall) {
+      const part = indices.slice(start, start + perCall);
+      const pixels = new Uint8Array(part.length * height * width * channels);
+      for (const [k, i] of part.entries()) {
+        pixels.set((chunk[i]!.outcome as Picture).pixels, k * height * width * channels);
+        chunk[i]!.release();
+      }
+      const verdicts = await thread.classify({ pixels, count: part.length, height, width, channels });
+      for (const [k, i] of part.entries()) rows[i] = rowOf(chunk[i]!.file.path, verdicts, k, classNames, options);
+    }
+  }
+  return rows;
+}
+
+function rowOf(
+  file: string,
+  { labels, accepted, logLikelihoods, thresholds, classLogLikelihoods }: Awaited<ReturnType<ClassifyThread["classify"]>>,
+  k: number,
+  classNames: readonly string[],
+  { isStrict, withClassLogLikelihoods }: RowOptions,
+): Row {
+  const classes = Array.from(classLogLikelihoods.subarray(k * classNames.length, (k + 1) * classNames.length));
+  if (!classes.every(Number.isFinite)) {
+    const error = "the model gives a log-likelihood that is no finite number";
+    if (isStrict) throw new UserError(`${file}: ${error}`);
+    return { file, error };
+  }
+  return {
+    file,
+    label: classNames[labels[k]!]!,
+    accepted: accepted[k] === 1,
+    logLikelihood: logLikelihoods[k]!,
+    threshold: thresholds[k]!,
+    ...(withClassLogLikelihoods ? { classLogLikelihoods: classes } : {}),
+    error: null,
+  };
+}
