@@ -50,6 +50,8 @@ export interface AttackedModel {
   readonly dimension: number;
   /** In force, nats, [C]. */
   readonly thresholds: Float32Array;
+  /** log p(c) where classes are not equally likely, nats, [C]. */
+  readonly logPriors?: Float32Array;
   /** Means of the class Gaussians, [C, d]; none for a discriminative model. */
   readonly classMeans?: Float32Array;
   /** Of x [N, channels, height, width], any N. */
@@ -108,6 +110,7 @@ export class GraphModel implements AttackedModel {
   readonly classes: number;
   readonly dimension: number;
   readonly thresholds: Float32Array;
+  readonly logPriors?: Float32Array;
   readonly classMeans?: Float32Array;
   private readonly described: ScoringGraph;
   private readonly options: AttackedModelOptions;
@@ -120,6 +123,7 @@ export class GraphModel implements AttackedModel {
     this.classes = described.classes;
     this.dimension = described.dimension;
     this.thresholds = described.thresholds;
+    if (described.logPriors) this.logPriors = described.logPriors;
     if (described.classMeans) this.classMeans = described.classMeans;
   }
 
