@@ -1,137 +1,210 @@
 import { z } from "zod";
 import { type AttackDefinition, defineAttack } from "./attack.ts";
 import type { Problem } from "./problem.ts";
-import { indices, row, takeRows } from "./rows.ts";
+import { indices, row, slices, takeRows } from "./rows.ts";
 
-interface CarliniWagnerSettings {
+// The nearest adversarial in L2 by gradient descent without bounds, for a constant per sample that a binary search finds.
+
+interface Settings {
   readonly loss: "margin" | "accepted";
   readonly confidence: number;
   readonly steps: number;
-  readonly binarySearchSteps: number;
   readonly learningRate: number;
+  readonly binarySearchSteps: number;
   readonly initialConstant: number;
   readonly abortEarly: boolean;
 }
 
+/** Steps and constants are foolbox's and the paper's, but for `steps`: 1,000 as in most of what is published, where theirs are 10,000. */
 export const carliniWagner: AttackDefinition = defineAttack({
   name: "cw-l2",
-  about: "smallest L2 perturbation by Adam in tanh space, with a search for the weight of the loss",
+  about: "nearest adversarial in L2, of a margin of at least `confidence`",
   source: "Carlini & Wagner 2017",
   settings: z.strictObject({
     loss: z
       .enum(["margin", "accepted"])
       .default("margin")
-      .describe("margin: over the other classes; accepted: the smaller of that and log-likelihood minus threshold"),
-    confidence: z.number().min(0).default(0).describe("kappa: the margin wanted, in nats of the raw class log-likelihoods"),
-    steps: z.int().min(1).default(1000).describe("Adam steps for each weight"),
-    binarySearchSteps: z.int().min(1).default(9).describe("weights tried"),
-    learningRate: z.number().positive().default(0.01).describe("of Adam"),
-    initialConstant: z.number().positive().default(1e-3).describe("first weight of the loss; ten times it while nothing is found"),
-    abortEarly: z.boolean().default(true).describe("whether a sample's steps end when a tenth of them brought no progress"),
+      .describe("margin of the log-likelihoods (f6 of the paper), or accepted: of being wrong and accepted"),
+    confidence: z.number().min(0).default(0).describe("kappa: the least margin, in nats of raw log-likelihood"),
+    steps: z.int().min(1).default(1000).describe("gradient steps per constant"),
+    learningRate: z.number().positive().default(0.01).describe("of Adam, in tanh space"),
+    binarySearchSteps: z.int().min(1).default(9).describe("constants tried"),
+    initialConstant: z
+      .number()
+      .positive()
+      .default(1e-3)
+      .describe("the first weight of the margin against the distance; ten times it while none is found"),
+    abortEarly: z.boolean().default(true).describe("whether a constant is given up when the loss has not fallen for a tenth of the steps"),
   }),
   create: (settings) => ({
     kind: "minimal",
     distance: "l2",
     needs: "gradients",
     isAdaptive: settings.loss === "accepted",
-    perturb: (problem) => search(problem, settings),
+    perturb: async (problem) => {
+      const made = problem.images.slice();
+      for (const group of slices(problem.count, groupSize)) {
+        await searchConstants(problem, group, made, settings);
+        problem.progress(problem.count - group.at(-1)! - 1);
+      }
+      return made;
+    },
   }),
 });
 
-/** Keeps the inverse of tanh finite at 0 and 1. */
-const inside = 0.999999;
-const [beta1, beta2, adamEpsilon] = [0.9, 0.999, 1e-8];
-/** Objectives of two graphs of one model differ by rounding, relative to the log-likelihoods: what is kept must stand in both. */
-const rounding = 1e-5;
+/** Samples worked on at once: whole batches of the model, and bounded memory. */
+const groupSize = 128;
+
+/** Nearest adversarials of one constant. */
+interface Found {
+  /** [n, size] */
+  readonly images: Float32Array;
+  /** Squared L2 distances, Infinity where none was found, [n]. */
+  readonly squares: Float64Array;
+}
 
 /**
- *   x = (tanh(w) + 1) / 2;   minimise over w  |x - x_0|^2 + c max(kappa - J(x), 0)
- * by Adam, for weights c found by binary search per sample: up tenfold while no image with J >= kappa is found, then between the largest
- * weight without and the smallest with one. The nearest image found that also meets the criterion is returned.
+ * Per sample the constant is multiplied by ten until an adversarial is found, then halved between the largest that failed and the smallest
+ * that did not. The nearest adversarial of all is kept, if the scoring pass confirms it: gradients are computed by another graph, whose
+ * rounding may differ at a margin of 0.
  */
-async function search(problem: Problem, settings: CarliniWagnerSettings): Promise<Float32Array> {
-  const { count } = problem;
-  const best = { images: problem.images.slice(), distances: new Float64Array(count).fill(Number.POSITIVE_INFINITY) };
-  const weight = new Float64Array(count).fill(settings.initialConstant);
-  const low = new Float64Array(count);
-  const high = new Float64Array(count).fill(Number.POSITIVE_INFINITY);
-  for (let round = 0; round < settings.binarySearchSteps; round++) {
-    const isFound = await minimise(problem, weight, settings, best, round);
-    for (let sample = 0; sample < count; sample++) {
-      if (isFound[sample] === 1) high[sample] = weight[sample]!;
-      else low[sample] = weight[sample]!;
-      weight[sample] = high[sample] === Number.POSITIVE_INFINITY ? weight[sample]! * 10 : (low[sample]! + high[sample]!) / 2;
-    }
-  }
-  problem.progress(0);
-  return best.images;
-}
-
-interface Best {
-  /** [N, size]; the originals where nothing is found. */
-  readonly images: Float32Array;
-  /** Squared L2 distance of each, [N]. */
-  readonly distances: Float64Array;
-}
-
-/** One run of Adam for all samples, each with its weight. Keeps what is nearer than `best`; 1 where any image was found, [N]. */
-async function minimise(
-  problem: Problem,
-  weight: Float64Array,
-  { loss, confidence, steps, learningRate, abortEarly, binarySearchSteps }: CarliniWagnerSettings,
-  best: Best,
-  round: number,
-): Promise<Uint8Array> {
-  const { count, size, images } = problem;
-  const objective = { kind: loss, targeted: problem.isTargeted } as const;
-  const start = images.map((value) => Math.atanh((2 * value - 1) * inside));
-  const w = start.slice();
-  const [mean, variance] = [new Float32Array(w.length), new Float32Array(w.length)];
-  const isFound = new Uint8Array(count);
-  const checkEvery = Math.ceil(steps / 10);
-  const lastCost = new Float64Array(count).fill(Number.POSITIVE_INFINITY);
-  let rows = indices(count);
-  for (let step = 1; step <= steps && rows.length > 0; step++) {
-    const x = takeRows(w, size, rows);
-    for (let k = 0; k < x.length; k++) x[k] = (Math.tanh(x[k]!) + 1) / 2;
-    const { objective: reached, gradient, isAdversarial, classLogLikelihoods } = await problem.gradient(objective, rows, x);
-    const classes = problem.model.classes;
-    const isStuck = new Uint8Array(rows.length);
-    const corrections = { mean: 1 - beta1 ** step, variance: 1 - beta2 ** step };
-    for (const [i, sample] of rows.entries()) {
-      const image = row(x, size, i);
-      const original = row(images, size, sample);
-      let distance = 0;
-      for (let k = 0; k < size; k++) distance += (image[k]! - original[k]!) ** 2;
-      const scale = row(classLogLikelihoods, classes, i).reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
-      if (isAdversarial[i] === 1 && reached[i]! >= confidence + rounding * scale) {
-        isFound[sample] = 1;
-        if (distance < best.distances[sample]!) {
-          best.distances[sample] = distance;
-          row(best.images, size, sample).set(image);
+async function searchConstants(problem: Problem, group: readonly number[], made: Float32Array, settings: Settings): Promise<void> {
+  const { size } = problem;
+  const nearest = new Float64Array(group.length).fill(Number.POSITIVE_INFINITY);
+  const constants = new Float64Array(group.length).fill(settings.initialConstant);
+  const lower = new Float64Array(group.length);
+  const upper = new Float64Array(group.length).fill(Number.POSITIVE_INFINITY);
+  for (let search = 0; search < settings.binarySearchSteps; search++) {
+    // All samples end together: the part of the constants tried stands for as many samples finished.
+    const open = problem.count - group[0]! - Math.floor((group.length * search) / settings.binarySearchSteps);
+    const found = await descend(problem, group, constants, settings, () => problem.progress(open));
+    const candidates = indices(group.length).filter((i) => found.squares[i]! < Number.POSITIVE_INFINITY);
+    const { isAdversarial } = await problem.score(
+      candidates.map((i) => group[i]!),
+      takeRows(found.images, size, candidates),
+    );
+    const confirmed = new Set(candidates.filter((_, at) => isAdversarial[at] === 1));
+    for (let i = 0; i < group.length; i++) {
+      if (!confirmed.has(i)) {
+        lower[i] = constants[i]!;
+      } else {
+        upper[i] = constants[i]!;
+        if (found.squares[i]! < nearest[i]!) {
+          nearest[i] = found.squares[i]!;
+          made.set(row(found.images, size, i), group[i]! * size);
         }
       }
-      const shortfall = Math.max(0, confidence - reached[i]!);
-      const cost = distance + weight[sample]! * shortfall;
-      if (abortEarly && step % checkEvery === 0) {
-        if (!(cost < lastCost[sample]! * 0.9999)) isStuck[i] = 1;
-        lastCost[sample] = cost;
-      }
-      // Beyond the wanted margin the objective weighs nothing: only the distance pulls.
-      const pull = shortfall > 0 ? weight[sample]! : 0;
-      for (let k = 0, at = sample * size; k < size; k++, at++) {
-        const y = 2 * image[k]! - 1;
-        const slope = (2 * (image[k]! - original[k]!) - pull * gradient[i * size + k]!) * (1 - y * y) * 0.5;
-        const m = beta1 * mean[at]! + (1 - beta1) * slope;
-        const v = beta2 * variance[at]! + (1 - beta2) * slope * slope;
-        mean[at] = m;
-        variance[at] = v;
-        w[at]! -= (learningRate * (m / corrections.mean)) / (Math.sqrt(v / corrections.variance) + adamEpsilon);
-      }
+      constants[i] = upper[i]! < Number.POSITIVE_INFINITY ? (lower[i]! + upper[i]!) / 2 : constants[i]! * 10;
     }
-    rows = rows.filter((_, i) => isStuck[i] === 0);
-    // All samples take part in every round: what is finished of them is a share of the rounds.
-    problem.progress(Math.ceil(count * (1 - (round + step / steps) / binarySearchSteps)));
   }
-  return isFound;
+}
+
+/** Where the tanh of the originals starts: atanh of 1 is infinite. The value of the reference implementations. */
+const shrink = 0.999999;
+
+/** Loss must fall below this part of what it was. */
+const fall = 0.9999;
+
+/**
+ *   min_w |x(w) - x_0|^2 + c max(0, kappa - m(x(w))),   x(w) = (tanh w + 1) / 2
+ * by Adam from w(x_0), with m the margin and c of the sample. A sample is left alone when a tenth of the steps has not lowered its loss.
+ */
+async function descend(
+  problem: Problem,
+  group: readonly number[],
+  constants: Float64Array,
+  settings: Settings,
+  progress: () => void,
+): Promise<Found> {
+  const { size } = problem;
+  const { steps, confidence } = settings;
+  const objective = { kind: settings.loss, targeted: problem.isTargeted } as const;
+  const originals = takeRows(problem.images, size, group);
+  const found = { images: new Float32Array(originals.length), squares: new Float64Array(group.length).fill(Number.POSITIVE_INFINITY) };
+  const w = originals.map((value) => Math.atanh((2 * value - 1) * shrink));
+  const adam = new Adam(w, size, settings.learningRate);
+  const [allPixels, allRates] = [new Float32Array(w.length), new Float32Array(w.length)];
+  const slope = new Float32Array(size);
+  const lossAtCheck = new Float64Array(group.length).fill(Number.POSITIVE_INFINITY);
+  const checkEvery = Math.ceil(steps / 10);
+  let open = indices(group.length);
+  for (let step = 0; step < steps && open.length > 0; step++) {
+    const x = allPixels.subarray(0, open.length * size);
+    open.forEach((i, at) => {
+      leaveTanhSpace(row(w, size, i), row(x, size, at), row(allRates, size, at));
+    });
+    const rows = open.map((i) => group[i]!);
+    const judged = await problem.gradient(objective, rows, x);
+    const left: number[] = [];
+    for (const [at, i] of open.entries()) {
+      const image = row(x, size, at);
+      const original = row(originals, size, i);
+      const squares = squaredDistance(image, original);
+      const margin = judged.objective[at]!;
+      if (judged.isAdversarial[at] === 1 && margin >= confidence && squares < found.squares[i]!) {
+        found.squares[i] = squares;
+        found.images.set(image, i * size);
+      }
+      if (settings.abortEarly && step % checkEvery === 0) {
+        const loss = squares + constants[i]! * Math.max(0, confidence - margin);
+        if (!(loss <= fall * lossAtCheck[i]!)) continue;
+        lossAtCheck[i] = loss;
+      }
+      const gradient = row(judged.gradient, size, at);
+      const rates = row(allRates, size, at);
+      const pull = margin < confidence ? constants[i]! : 0;
+      for (let k = 0; k < size; k++) slope[k] = (2 * (image[k]! - original[k]!) - pull * gradient[k]!) * rates[k]!;
+      adam.step(i, slope, step + 1);
+      left.push(i);
+    }
+    open = left;
+    progress();
+  }
+  return found;
+}
+
+/** x(w), and dx / dw = (1 - tanh^2 w) / 2, in float64: close to 0 and 1 the one says little of the other. */
+function leaveTanhSpace(w: Float32Array, x: Float32Array, rates: Float32Array): void {
+  for (let k = 0; k < w.length; k++) {
+    const tanh = Math.tanh(w[k]!);
+    x[k] = (tanh + 1) / 2;
+    rates[k] = (1 - tanh * tanh) / 2;
+  }
+}
+
+function squaredDistance(a: Float32Array, b: Float32Array): number {
+  let squares = 0;
+  for (let k = 0; k < a.length; k++) squares += (a[k]! - b[k]!) ** 2;
+  return squares;
+}
+
+/** Kingma & Ba 2015, on rows of `values` [n, size], each with moments of its own. */
+class Adam {
+  private readonly values: Float32Array;
+  private readonly size: number;
+  private readonly learningRate: number;
+  private readonly mean: Float32Array;
+  private readonly square: Float32Array;
+
+  constructor(values: Float32Array, size: number, learningRate: number) {
+    this.values = values;
+    this.size = size;
+    this.learningRate = learningRate;
+    this.mean = new Float32Array(values.length);
+    this.square = new Float32Array(values.length);
+  }
+
+  /** Against `gradient` [size] of row i; `step` counts from 1. */
+  step(i: number, gradient: Float32Array, step: number): void {
+    const [beta1, beta2, epsilon] = [0.9, 0.999, 1e-8];
+    const rate = this.learningRate / (1 - beta1 ** step);
+    const correction = 1 / (1 - beta2 ** step);
+    const [values, mean, square] = [row(this.values, this.size, i), row(this.mean, this.size, i), row(this.square, this.size, i)];
+    for (let k = 0; k < values.length; k++) {
+      const slope = gradient[k]!;
+      mean[k] = beta1 * mean[k]! + (1 - beta1) * slope;
+      square[k] = beta2 * square[k]! + (1 - beta2) * slope * slope;
+      values[k]! -= (rate * mean[k]!) / (Math.sqrt(square[k]! * correction) + epsilon);
+    }
+  }
 }

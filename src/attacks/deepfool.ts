@@ -1,115 +1,139 @@
 import { z } from "zod";
 import { type AttackDefinition, defineAttack } from "./attack.ts";
-import type { ScoresWithGradient } from "./model.ts";
+import { type Norm, norms } from "./distance.ts";
+import type { Scores } from "./model.ts";
+import { moveAlong } from "./pgd.ts";
 import type { Problem } from "./problem.ts";
-import { indices, row, takeRows } from "./rows.ts";
+import { indices, row, slices, takeRows } from "./rows.ts";
 
-interface DeepFoolSettings {
-  readonly steps: number;
+// The nearest adversarial if scores were linear, again and again from where that leads.
+
+interface Settings {
+  readonly norm: Norm;
   readonly candidates: number;
   readonly overshoot: number;
+  readonly steps: number;
 }
 
 export const deepfool: AttackDefinition = defineAttack({
   name: "deepfool",
-  about: "steps to the nearest class boundary of the scores, taken for linear",
+  about: "steps to the nearest boundary of the linearised scores",
   source: "Moosavi-Dezfooli, Fawzi & Frossard 2016",
   settings: z.strictObject({
-    steps: z.int().min(1).default(50).describe("linearisations"),
-    candidates: z.int().min(2).default(10).describe("classes considered: the own one and the likeliest others"),
-    overshoot: z.number().min(0).default(0.02).describe("part of each step by which it goes beyond the boundary"),
+    norm: z.enum(norms).default("l2").describe("norm in which it looks for the nearest boundary"),
+    candidates: z
+      .int()
+      .min(2)
+      .default(10)
+      .describe("classes looked at: the true one and the likeliest others of the original; not in a targeted attack"),
+    overshoot: z.number().min(0).default(0.02).describe("part of the perturbation added to cross the boundary"),
+    steps: z.int().min(1).default(50).describe("linearisations at most"),
   }),
   create: (settings) => ({
     kind: "minimal",
-    distance: "l2",
+    distance: settings.norm,
     needs: "gradients",
-    perturb: (problem) => fool(problem, settings),
+    perturb: async (problem) => {
+      const made = problem.images.slice();
+      for (const group of slices(problem.count, groupSize)) {
+        await walk(problem, group, made, settings);
+        problem.progress(problem.count - group.at(-1)! - 1);
+      }
+      return made;
+    },
   }),
 });
 
+/** Samples worked on at once, each with a gradient per candidate class. */
+const groupSize = 64;
+
+/** Added to every step, so that one close to a boundary does not stop short of it; as in the authors' code. */
+const leastStep = 1e-4;
+
 /**
- * With f_k = s_k - s_y and w_k its gradient, the linear boundary with class k is |f_k| / |w_k| away, along w_k:
- *   l = argmin_k |f_k| / |w_k|;   x <- x + (1 + overshoot) |f_l| / |w_l|^2 w_l, clipped to [0, 1]   (Algorithm 2)
- * until the class has changed. Targeted, the one boundary that counts is the target's with the class that wins. A reject rule plays no part.
+ *   r_i = the shortest step on which a linear f_k reaches 0, of length |f_k| / |w_k|*,   over classes k, with f_k = s_k - s_y at x_i and
+ *   w_k its gradient;   x_{i+1} = x_0 + (1 + overshoot) sum_j r_j, clipped to [0, 1]
+ * until the class changes, whether or not that is all the criterion asks; |.|* is the dual norm. A targeted attack has the target as its only k, and as y the class that wins at x_i.
  */
-async function fool(problem: Problem, { steps, candidates, overshoot }: DeepFoolSettings): Promise<Float32Array> {
-  const { size, images, labels, targets } = problem;
-  const x = images.slice();
-  let rows = indices(problem.count);
-  const perSample = targets ? 1 : Math.min(candidates, problem.model.classes) - 1;
-  const boundariesAt = targets ? boundaryOfTarget(problem) : await boundariesWithRivals(problem, perSample);
-  for (let step = 0; step <= steps && rows.length > 0; step++) {
-    const result = await boundariesAt(rows, x);
-    const hasChanged = (i: number) => {
-      const label = result.labels[i * perSample];
-      return targets ? label === targets[rows[i]!] : label !== labels[rows[i]!];
-    };
-    const open = indices(rows.length).filter((i) => !hasChanged(i));
-    problem.progress(open.length);
-    if (step === steps) break;
-    for (const i of open) {
-      const nearest = nearestBoundary(result.objective, result.gradient, size, i * perSample, perSample);
-      if (!nearest) continue;
-      const image = row(x, size, rows[i]!);
-      const length = (1 + overshoot) * nearest.length;
-      for (let k = 0; k < size; k++) image[k] = Math.min(1, Math.max(0, image[k]! + length * nearest.direction[k]!));
+async function walk(problem: Problem, group: readonly number[], made: Float32Array, settings: Settings): Promise<void> {
+  const { size, labels, targets } = problem;
+  const x = takeRows(problem.images, size, group);
+  const total = new Float32Array(x.length);
+  const candidates: (readonly number[])[] = [];
+  let open = indices(group.length);
+  for (let step = 0; open.length > 0; step++) {
+    const scores = await problem.score(
+      open.map((i) => group[i]!),
+      takeRows(x, size, open),
+    );
+    const ways: Way[] = [];
+    for (const [at, i] of open.entries()) {
+      const [sample, winner] = [group[i]!, scores.labels[at]!];
+      if (targets ? winner === targets[sample] : winner !== labels[sample]) {
+        if (scores.isAdversarial[at] === 1) made.set(row(x, size, i), sample * size);
+        continue;
+      }
+      if (step === 0) candidates[i] = targets ? [targets[sample]!] : likeliestOthers(problem, scores, at, settings.candidates - 1);
+      ways.push(...candidates[i]!.map((to) => ({ i, from: winner, to })));
     }
-    rows = open.map((i) => rows[i]!);
+    if (step === settings.steps || ways.length === 0) return;
+    const slopes = await slopesOf(problem, group, x, ways);
+    const nearest = new Map<number, { readonly distance: number; readonly slope: Float32Array }>();
+    for (const [at, { i }] of ways.entries()) {
+      const slope = row(slopes.gradient, size, at);
+      const distance = slopes.gaps[at]! / dualNorm(slope, settings.norm);
+      // A slope of zero leads nowhere; a sample with no other stays as it was.
+      if (distance < (nearest.get(i)?.distance ?? Number.POSITIVE_INFINITY)) nearest.set(i, { distance, slope });
+    }
+    for (const [i, { distance, slope }] of nearest) {
+      const moved = row(total, size, i);
+      moveAlong(moved, slope, settings.norm, distance + leastStep);
+      const original = row(problem.images, size, group[i]!);
+      for (let k = 0; k < size; k++) x[i * size + k] = Math.min(1, Math.max(0, original[k]! + (1 + settings.overshoot) * moved[k]!));
+    }
+    open = [...nearest.keys()];
+    problem.progress(problem.count - group[0]!);
   }
-  const final = await problem.score(indices(problem.count), x);
-  for (let sample = 0; sample < problem.count; sample++) {
-    if (final.isAdversarial[sample] === 0) row(x, size, sample).set(row(images, size, sample));
-  }
-  return x;
 }
 
-/** Differences of scores and their gradients: of the samples `rows` of all images `x`, some boundaries each. */
-type Boundaries = (rows: readonly number[], x: Float32Array) => Promise<ScoresWithGradient>;
-
-const boundaryOfTarget =
-  (problem: Problem): Boundaries =>
-  (rows, x) =>
-    problem.gradient({ kind: "margin", targeted: true }, rows, takeRows(x, problem.size, rows));
-
-/** With each of the `count` classes that were likeliest at first, of all samples in one go. */
-async function boundariesWithRivals(problem: Problem, count: number): Promise<Boundaries> {
-  const { size, labels } = problem;
-  const { classes } = problem.model;
-  const all = indices(problem.count);
-  const clean = await problem.score(all, problem.images);
-  const rivals = all.map((sample) => likeliest(row(clean.classLogLikelihoods, classes, sample), labels[sample]!, count));
-  return (rows, x) => {
-    const tiled = rows.flatMap((sample) => rivals[sample]!.map(() => sample));
-    const classWeights = new Float32Array(tiled.length * classes);
-    for (const [i, sample] of tiled.entries()) {
-      classWeights[i * classes + rivals[sample]![i % count]!] = 1;
-      classWeights[i * classes + labels[sample]!] = -1;
-    }
-    return problem.gradient({ kind: "weighted" }, tiled, takeRows(x, size, tiled), { classWeights });
-  };
+/** A boundary to look at: between the class that wins at row i of a group and another. */
+interface Way {
+  readonly i: number;
+  readonly from: number;
+  readonly to: number;
 }
 
-/** The `count` likeliest classes other than `own`. */
-const likeliest = (scores: Float32Array, own: number, count: number): number[] =>
-  indices(scores.length)
-    .filter((c) => c !== own)
-    .sort((a, b) => scores[b]! - scores[a]!)
+/** |s_to - s_from|, [ways], and its gradient [ways, size]. */
+async function slopesOf(problem: Problem, group: readonly number[], x: Float32Array, ways: readonly Way[]) {
+  const { classes, logPriors } = problem.model;
+  const classWeights = new Float32Array(ways.length * classes);
+  for (const [at, { from, to }] of ways.entries()) {
+    classWeights[at * classes + to] = 1;
+    classWeights[at * classes + from] = -1;
+  }
+  const rows = ways.map(({ i }) => i);
+  const { gradient, objective } = await problem.gradient(
+    { kind: "weighted" },
+    rows.map((i) => group[i]!),
+    takeRows(x, problem.size, rows),
+    { classWeights },
+  );
+  const prior = (c: number) => logPriors?.[c] ?? 0;
+  return { gradient, gaps: ways.map(({ from, to }, at) => Math.abs(objective[at]! + prior(to) - prior(from))) };
+}
+
+/** The classes that come next in row `at` of the scores, at most `count`. */
+function likeliestOthers({ model: { classes, logPriors } }: Problem, scores: Scores, at: number, count: number): number[] {
+  const value = (c: number) => scores.classLogLikelihoods[at * classes + c]! + (logPriors?.[c] ?? 0);
+  return indices(classes)
+    .filter((c) => c !== scores.labels[at])
+    .sort((a, b) => value(b) - value(a))
     .slice(0, count);
+}
 
-/** Of the rows from `start` on; `length` times `direction` leads to the boundary. None where all gradients are zero. */
-function nearestBoundary(differences: Float32Array, gradients: Float32Array, size: number, start: number, count: number) {
-  let nearest: { readonly length: number; readonly direction: Float32Array } | undefined;
-  let shortest = Number.POSITIVE_INFINITY;
-  for (let i = start; i < start + count; i++) {
-    const direction = row(gradients, size, i);
-    const squares = direction.reduce((sum, value) => sum + value * value, 0);
-    if (squares === 0) continue;
-    // A hair more than the gap, as the boundary itself belongs to neither class.
-    const gap = Math.abs(differences[i]!) * (1 + 1e-5) + 1e-6;
-    const distance = gap / Math.sqrt(squares);
-    if (distance >= shortest) continue;
-    shortest = distance;
-    nearest = { length: gap / squares, direction };
-  }
-  return nearest;
+/** What bounds slope . r by the length of r: the L1 norm in linf, the L2 norm in l2. */
+function dualNorm(slope: Float32Array, norm: Norm): number {
+  return norm === "linf"
+    ? slope.reduce((sum, value) => sum + Math.abs(value), 0)
+    : Math.sqrt(slope.reduce((sum, value) => sum + value * value, 0));
 }

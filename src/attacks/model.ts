@@ -50,7 +50,7 @@ export interface AttackedModel {
   readonly dimension: number;
   /** In force, nats, [C]. */
   readonly thresholds: Float32Array;
-  /** log p(c) where classes are not equally likely, nats, [C]. */
+  /** log p(c), [C], where classes are not equally likely beforehand: what decides is log p(z|c) + log p(c). */
   readonly logPriors?: Float32Array;
   /** Means of the class Gaussians, [C, d]; none for a discriminative model. */
   readonly classMeans?: Float32Array;

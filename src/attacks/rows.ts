@@ -11,3 +11,7 @@ export function takeRows(matrix: Float32Array, width: number, rows: ArrayLike<nu
 }
 
 export const indices = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+
+/** 0 .. count - 1 in runs of at most `length`. */
+export const slices = (count: number, length: number): number[][] =>
+  Array.from({ length: Math.ceil(count / length) }, (_, i) => indices(Math.min(length, count - i * length)).map((at) => i * length + at));

@@ -27,7 +27,7 @@ const settingsOf: Readonly<Record<string, readonly Readonly<Record<string, unkno
     { steps: 20, binarySearchSteps: 2, initialConstant: 1 },
     { steps: 20, binarySearchSteps: 2, initialConstant: 1, loss: "accepted" },
   ],
-  deepfool: [{ steps: 5 }],
+  deepfool: [{ steps: 5 }, { steps: 5, norm: "linf" }],
   "match-mean": [{ steps: 10 }, { steps: 10, norm: "l2" }],
   "match-sample": [{ steps: 10, guides: 2 }],
   adaptive: [{ steps: 5, targets: 2, guides: 2 }],

@@ -14,10 +14,12 @@ export interface SmallModel {
   readonly bias?: readonly number[];
   /** Default: far below, so that everything is accepted. */
   readonly thresholds?: readonly number[];
+  /** log p(c). Default: none. */
+  readonly logPriors?: readonly number[];
 }
 
-/** s_c(x) = w_c . x + b_c; the representation is x. */
-export function linearModel({ rows, bias = rows.map(() => 0), thresholds = rows.map(() => -1e6) }: SmallModel): GraphModel {
+/** s_c(x) = w_c . x + b_c; the representation is x. Decides by s_c + log p(c). */
+export function linearModel({ rows, bias = rows.map(() => 0), thresholds = rows.map(() => -1e6), logPriors }: SmallModel): GraphModel {
   const [classes, dimension] = [rows.length, rows[0]!.length];
   return new GraphModel(
     {
@@ -34,6 +36,7 @@ export function linearModel({ rows, bias = rows.map(() => 0), thresholds = rows.
         ["bias", Float32Array.from(bias)],
       ]),
       thresholds: Float32Array.from(thresholds),
+      ...(logPriors ? { logPriors: Float32Array.from(logPriors) } : {}),
     },
     { threads: 1 },
   );
