@@ -2,11 +2,16 @@ import { oneOf } from "../core/names.ts";
 import { adaptive } from "./adaptive.ts";
 import { apgd } from "./apgd.ts";
 import type { Attack, AttackDefinition } from "./attack.ts";
+import { boundary } from "./boundary.ts";
 import { carliniWagner } from "./carlini-wagner.ts";
 import { deepfool } from "./deepfool.ts";
+import { hopSkipJump } from "./hop-skip-jump.ts";
+import { jsma } from "./jsma.ts";
+import { localSearch } from "./local-search.ts";
 import { matchMean, matchSample } from "./matching.ts";
 import { noise } from "./noise.ts";
 import { bim, fgsm, pgd } from "./pgd.ts";
+import { square } from "./square.ts";
 
 /** Every attack by name. */
 export const attackDefinitions: readonly AttackDefinition[] = [
@@ -14,12 +19,17 @@ export const attackDefinitions: readonly AttackDefinition[] = [
   bim,
   pgd,
   apgd,
-  carliniWagner,
   deepfool,
+  carliniWagner,
   matchMean,
   matchSample,
-  adaptive,
+  jsma,
+  square,
+  localSearch,
+  boundary,
+  hopSkipJump,
   noise,
+  adaptive,
 ];
 export const attackNames: readonly string[] = attackDefinitions.map(({ name }) => name);
 

@@ -43,10 +43,10 @@ export const machineOptions = (command: Command): Command =>
     .addOption(new Option("--provider <name>", "where the graph runs").choices(providers).default("cpu"))
     .option("--threads <n>", "threads of the CPU provider (default: all cores)", wholeNumber);
 
-const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+export const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
 /** A value as written on the command line: numbers, booleans and null are seen as such, commas make a list. */
-function parseValue(text: string): unknown {
+export function parseValue(text: string): unknown {
   if (text.includes(",")) return text.split(",").map(parseValue);
   if (text === "none" || text === "null") return null;
   if (text === "true" || text === "false") return text === "true";

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { packageVersion } from "../core/version.ts";
+import { addAttack } from "./commands/attack.ts";
 import { addCalibrate } from "./commands/calibrate.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addConfig } from "./commands/config.ts";
@@ -21,6 +22,7 @@ const commands = [
   addTrain,
   addCalibrate,
   addEvaluate,
+  addAttack,
   addReport,
   addPredict,
   addScore,

@@ -8,16 +8,7 @@ import type { ExampleGroup, RunReport } from "./report/types.ts";
 /** An evaluation with all that is needed to make it again: what `sdim evaluate --out` writes. */
 export interface EvaluationRecord {
   readonly circumstances: Circumstances;
-  readonly modelFile: {
-    readonly path: string;
-    /** Of the file's bytes. */
-    readonly sha256: string;
-    readonly model: ModelCard["model"];
-    readonly training: ModelCard["training"];
-    readonly calibration: Omit<ModelCard["calibration"], "thresholds">;
-    /** Version of sdim that wrote the file. */
-    readonly version: string;
-  };
+  readonly modelFile: MeasuredFile;
   readonly evaluation: Evaluation;
   /** What a report shows beside the numbers, so that `sdim report` needs no images. */
   readonly display?: Display;
@@ -61,12 +52,25 @@ export function evenlySpaced(values: readonly number[]): number[] {
   return Array.from({ length: quantiles }, (_, i) => sorted[Math.round((i * (sorted.length - 1)) / (quantiles - 1))]!);
 }
 
+/** Which model file a result is of. */
+export interface MeasuredFile {
+  readonly path: string;
+  /** Of the file's bytes. */
+  readonly sha256: string;
+  readonly model: ModelCard["model"];
+  readonly training: ModelCard["training"];
+  readonly calibration: Omit<ModelCard["calibration"], "thresholds">;
+  /** Version of sdim that wrote the file. */
+  readonly version: string;
+}
+
+/** Errors: UserError when the model file cannot be read. */
+export function measuredFile(path: string, card: ModelCard): MeasuredFile {
+  const { thresholds: _, ...calibration } = card.calibration;
+  return { path, sha256: fileDigest(path), model: card.model, training: card.training, calibration, version: card.version };
+}
+
 /** `command`: how the evaluation is run. Errors: UserError when the model file cannot be read. */
 export function evaluationRecord(command: string, path: string, card: ModelCard, evaluation: Evaluation): EvaluationRecord {
-  const { thresholds: _, ...calibration } = card.calibration;
-  return {
-    circumstances: circumstances(command, runtimeVersion()),
-    modelFile: { path, sha256: fileDigest(path), model: card.model, training: card.training, calibration, version: card.version },
-    evaluation,
-  };
+  return { circumstances: circumstances(command, runtimeVersion()), modelFile: measuredFile(path, card), evaluation };
 }

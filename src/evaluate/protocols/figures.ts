@@ -27,7 +27,7 @@ export function classConditionalsFigure(
 }
 
 /** A picture of its own has no page whose variables it could use, and is XML, where HTML's way with "<" and "&" in attributes is an error. */
-function standalone(svg: string): string {
+export function standalone(svg: string): string {
   return Object.entries(colours)
     .reduce((drawing, [variable, colour]) => drawing.replaceAll(variable, colour), svg)
     .replaceAll("currentColor", "#222")

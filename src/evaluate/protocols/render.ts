@@ -27,7 +27,7 @@ export function tableMarkdown({ title, columns, rows, notes }: ReproducedTable, 
 }
 
 /** Where a table's numbers come from, a line per model. */
-export const sources = (records: readonly EvaluationRecord[]): string[] =>
+export const sources = (records: readonly Pick<EvaluationRecord, "circumstances" | "modelFile">[]): string[] =>
   records.map(({ circumstances: at, modelFile }) => {
     const versions = `sdim ${at.sdim}, node ${at.node}, ONNX Runtime ${at.onnxruntime}`;
     return `${modelFile.path} (SHA-256 ${modelFile.sha256.slice(0, 16)}), measured ${at.at.slice(0, 16).replace("T", " ")} UTC by \`${at.command}\` with ${versions}, on ${at.machine}, ${at.cores} cores`;

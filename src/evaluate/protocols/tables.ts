@@ -29,7 +29,7 @@ export interface ReproducedTable {
 export const tablePercentiles = [1, 2] as const;
 
 /** A cell from what was measured, times `scale`: 100 for percent. */
-function cell(paper: number | null, ours: number | null | undefined, interval: Interval | null | undefined, scale = 100): Cell {
+export function cell(paper: number | null, ours: number | null | undefined, interval: Interval | null | undefined, scale = 100): Cell {
   return {
     paper,
     ours: ours === null || ours === undefined ? null : scale * ours,
@@ -37,7 +37,7 @@ function cell(paper: number | null, ours: number | null | undefined, interval: I
   };
 }
 
-const titleOf = ({ data, head, depth }: PaperModel): string => `${head === "sdim" ? "SDIM" : "Disc"} ResNet${depth}, ${data}`;
+export const titleOf = ({ data, head, depth }: PaperModel): string => `${head === "sdim" ? "SDIM" : "Disc"} ResNet${depth}, ${data}`;
 
 /** Clean test accuracy and weights trained. */
 export function table1(models: readonly MeasuredModel[]): ReproducedTable {

@@ -1,5 +1,6 @@
 import { escapeHtml } from "./html.ts";
 import { calibration, classes, outOfDistribution, selective } from "./metric-sections.ts";
+import { robustness } from "./robustness-section.ts";
 import { details, examples, histograms, mainTable, summary, training } from "./sections.ts";
 import type { RunReport } from "./types.ts";
 
@@ -40,6 +41,7 @@ svg { max-width: 100%; height: auto; overflow: visible; }
 .examples li.rejected { border-color: var(--bad); }
 .examples img { image-rendering: pixelated; border-radius: 3px; background: #000; }
 .verdict { font-weight: 600; } .verdict strong { color: var(--bad); }
+.warning { border-left: 3px solid var(--bad); padding-left: .75rem; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); gap: 0 2.5rem; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: .15rem 1rem; margin: 0; font-size: .85rem; }
 dd { margin: 0; overflow-wrap: anywhere; }
@@ -53,8 +55,8 @@ body { max-width: none; padding: 0; } .scroll { overflow: visible; } table.data 
 export const renderReport = (report: RunReport): string =>
   page(
     report,
-    [summary, mainTable, outOfDistribution, selective, calibration, classes, training, histograms, examples, details].map((section) =>
-      section(report),
+    [summary, mainTable, outOfDistribution, selective, calibration, classes, robustness, training, histograms, examples, details].map(
+      (section) => section(report),
     ),
   );
 

@@ -2,6 +2,7 @@ import type { ModelCard, ThresholdSet } from "../../classify/card.ts";
 import type { HistoryRecord } from "../../train/checkpoint.ts";
 import type { EpochRecord } from "../../train/records.ts";
 import type { Evaluation } from "../evaluation.ts";
+import type { RobustnessReport } from "../robustness/report.ts";
 
 /** One picture of the report, with its verdict. */
 export interface Example {
@@ -52,4 +53,6 @@ export interface RunReport {
     readonly outOfDistribution: readonly { readonly data: string; readonly byClass: readonly (readonly number[])[] }[];
   };
   readonly examples: readonly ExampleGroup[];
+  /** What the suite of attacks did, where it was run. */
+  readonly robustness?: RobustnessReport;
 }

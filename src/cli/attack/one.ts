@@ -1,0 +1,101 @@
+import { join } from "node:path";
+import type { AttackResult, Samples } from "../../attacks/attack.ts";
+import { makeAttack } from "../../attacks/attacks.ts";
+import { type Criterion, criteria } from "../../attacks/criteria.ts";
+import { attackInChunks } from "../../attacks/run-folder.ts";
+import { UserError } from "../../core/errors.ts";
+import { writeFileAtomic } from "../../core/files.ts";
+import { oneOf } from "../../core/names.ts";
+import type { ImageSet } from "../../data/image-set.ts";
+import { adversarialGrid } from "../../evaluate/robustness/grid.ts";
+import { type AttackSummary, summariseAttack } from "../../evaluate/robustness/summary.ts";
+import { renderAttack } from "../../evaluate/robustness/table.ts";
+import { withTargets } from "../../evaluate/robustness/targets.ts";
+import { note, printJson, printLine } from "../output.ts";
+import type { AttackCommandOptions } from "./command-options.ts";
+import type { LoadedModel } from "./model.ts";
+import { withAttackConsole } from "./progress.ts";
+import { type AttackSource, attackSource } from "./record.ts";
+import { loadSamples } from "./samples.ts";
+
+/** What `sdim attack` writes. */
+export interface AttackRecord extends AttackSource {
+  /** How targets were chosen; null for an untargeted attack. */
+  readonly targets: string | null;
+  readonly attack: AttackSummary;
+}
+
+/** One attack: a table or JSON on stdout; in the folder result.json and the finished parts; a grid of images. */
+export async function attackOnce(
+  loaded: LoadedModel,
+  settings: Readonly<Record<string, unknown>>,
+  options: AttackCommandOptions,
+): Promise<void> {
+  if (options.attack === undefined) throw new UserError("attack: say which with --attack (--list shows them), or --standard for the suite");
+  const attack = makeAttack(options.attack, settings);
+  const criterion = namedCriterion(options.criterion);
+  refuseOptionsOfTheSuite(options);
+  const rule = targetRule(options);
+  const { data, samples } = await loadSamples(loaded, options.data, options);
+  const { seed, out, epsilon, chunk } = options;
+  const chosen = rule === null ? samples : await targetedSamples(loaded, samples, data, rule, seed);
+  const kept = out === undefined ? "nothing was kept: --out keeps finished parts" : `the same command goes on with what is in ${out}`;
+  const result = await withAttackConsole(kept, ({ checkpoint, show }) =>
+    attackInChunks(loaded.model, chosen, attack, {
+      model: loaded.sha256,
+      seed,
+      ...(epsilon ? { epsilons: epsilon } : {}),
+      ...(criterion ? { criterion } : {}),
+      ...(out === undefined ? {} : { folder: out }),
+      ...(chunk === undefined ? {} : { chunkSize: chunk }),
+      checkpoint,
+      onProgress: (progress) => show(attack.name, progress, chosen.labels.length),
+    }),
+  );
+  const summary = await summariseAttack(loaded.model, result, loaded.thresholds);
+  const record: AttackRecord = { ...attackSource(loaded, data), targets: rule, attack: summary };
+  if (out !== undefined) writeFileAtomic(join(out, "result.json"), `${JSON.stringify(record, null, 2)}\n`);
+  if (options.grid !== undefined) await writeGrid(options.grid, loaded, chosen, result, options.gridRows);
+  await loaded.model.release();
+  if (options.json) return printJson(record);
+  printLine(renderAttack(summary));
+}
+
+function namedCriterion(name: string | undefined): Criterion | undefined {
+  return name === undefined ? undefined : criteria.get(oneOf("criterion", name, [...criteria.keys()]));
+}
+
+function refuseOptionsOfTheSuite({ twin, quick, epsilonL2 }: AttackCommandOptions): void {
+  const given = Object.entries({ twin, quick, "epsilon-l2": epsilonL2 }).filter(([, value]) => value !== undefined);
+  if (given.length > 0) throw new UserError(`${given.map(([name]) => `--${name}`).join(", ")}: for --standard only`);
+}
+
+/** --targeted alone: random. --targets alone means --targeted. */
+const targetRule = ({ targeted, targets }: AttackCommandOptions): string | null => targets ?? (targeted ? "random" : null);
+
+async function targetedSamples(
+  { model, card }: LoadedModel,
+  samples: Samples,
+  data: ImageSet,
+  rule: string,
+  seed: number,
+): Promise<Samples> {
+  const { samples: chosen, sources } = await withTargets(model, samples, card.classNames, rule, seed);
+  const left = data.count - new Set(sources).size;
+  if (left > 0) note(`left out ${left} images that are of class ${rule} themselves`);
+  // Those left out may still be imitated.
+  return { ...chosen, guides: samples };
+}
+
+/** Of the largest epsilon: there is most to see. */
+async function writeGrid(
+  path: string,
+  { model, card }: LoadedModel,
+  samples: Samples,
+  result: AttackResult,
+  count: number | undefined,
+): Promise<void> {
+  const outcome = result.outcomes.reduce((a, b) => ((b.epsilon ?? 0) > (a.epsilon ?? 0) ? b : a));
+  const options = { classNames: card.classNames, ...(count === undefined ? {} : { count }) };
+  writeFileAtomic(path, await adversarialGrid(result, outcome, samples.images, model.shape, options));
+}

@@ -1,0 +1,32 @@
+import type { Samples } from "../../attacks/attack.ts";
+import { networkImages } from "../../attacks/samples.ts";
+import { UserError } from "../../core/errors.ts";
+import { type ImageSet, takeFirst } from "../../data/image-set.ts";
+import type { Split } from "../../data/registry.ts";
+import { type DataOptions, loadOptions, loadWithProgress, optionsOfModel, requireOwnImages } from "../own-images.ts";
+import type { LoadedModel } from "./model.ts";
+
+/** As many images as the paper attacks. */
+export const usualCount = 1000;
+
+/**
+ * The first `count` images of the data (default: 1,000, or all where there are fewer), as the network sees them.
+ * Errors: UserError for a count that is 0 or above the set's, other classes or other channels than the model's.
+ */
+export async function loadSamples(
+  { card, model }: LoadedModel,
+  spec: string,
+  options: DataOptions & { readonly split: Split; readonly count?: number },
+): Promise<{ readonly data: ImageSet; readonly samples: Samples }> {
+  const { count: asked, split } = options;
+  const all = await loadWithProgress(spec, split, loadOptions(options, optionsOfModel(card)));
+  requireOwnImages(options, [all]);
+  if (all.classNames.join("\n") !== card.classNames.join("\n")) {
+    throw new UserError(`attack: the model knows the classes ${card.classNames.join(", ")}; ${all.name} has ${all.classNames.join(", ")}`);
+  }
+  if (asked !== undefined && (asked < 1 || asked > all.count)) {
+    throw new UserError(`count: expected 1 to ${all.count}, as many images as ${all.name} (${all.split}) has, got ${asked}`);
+  }
+  const data = takeFirst(all, asked ?? Math.min(usualCount, all.count));
+  return { data, samples: { images: await networkImages(data, model.shape), labels: data.labels } };
+}

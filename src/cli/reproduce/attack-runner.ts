@@ -1,0 +1,117 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { AttackResult, Samples } from "../../attacks/attack.ts";
+import { makeAttack } from "../../attacks/attacks.ts";
+import { sizeOfImage } from "../../attacks/distance.ts";
+import { row } from "../../attacks/rows.ts";
+import { attackInChunks } from "../../attacks/run-folder.ts";
+import type { ImageSet } from "../../data/image-set.ts";
+import type { PaperModel } from "../../evaluate/protocols/paper.ts";
+import type { PaperAttack } from "../../evaluate/protocols/paper-attacks.ts";
+import { tablePercentiles } from "../../evaluate/protocols/tables.ts";
+import { type AttackSummary, summariseAttack } from "../../evaluate/robustness/summary.ts";
+import { withTargets } from "../../evaluate/robustness/targets.ts";
+import { type LoadedModel, loadForAttack } from "../attack/model.ts";
+import type { AttackConsole } from "../attack/progress.ts";
+import { attackSource } from "../attack/record.ts";
+import { loadSamples } from "../attack/samples.ts";
+import { note } from "../output.ts";
+import { modelPath, type ReproduceOptions, trainedModel } from "./options.ts";
+import type { Provenance } from "./write.ts";
+
+/** A model of the paper's with the images that are attacked. */
+export interface Subject {
+  readonly loaded: LoadedModel;
+  readonly data: ImageSet;
+  readonly samples: Samples;
+}
+
+export interface AttackedSubject {
+  readonly result: AttackResult;
+  readonly summary: AttackSummary;
+  /** Those of the result; of a targeted attack not always those of the subject. */
+  readonly samples: Samples;
+}
+
+/** Loads models and images once, and runs attacks whose parts are kept, so that what is made again is made of what is there. */
+export class AttackRunner {
+  private readonly options: ReproduceOptions;
+  private readonly terminal: AttackConsole;
+  private readonly subjects = new Map<string, Subject | undefined>();
+
+  constructor(options: ReproduceOptions, terminal: AttackConsole) {
+    this.options = options;
+    this.terminal = terminal;
+  }
+
+  /** undefined where the model is not trained. */
+  async subject(model: PaperModel): Promise<Subject | undefined> {
+    if (!this.subjects.has(model.id)) this.subjects.set(model.id, await this.load(model));
+    return this.subjects.get(model.id);
+  }
+
+  private async load(model: PaperModel): Promise<Subject | undefined> {
+    if ((await trainedModel(model, this.options)) === undefined) {
+      note(`${model.id}: not trained, its cells stay empty (--train trains it)`);
+      return undefined;
+    }
+    const { count, threads, dataDir } = this.options;
+    const loaded = loadForAttack(modelPath(this.options, model), tablePercentiles, threads === undefined ? {} : { threads });
+    const { data, samples } = await loadSamples(loaded, model.data, {
+      split: "test",
+      ...(count === undefined ? {} : { count }),
+      ...(dataDir === undefined ? {} : { dataDir }),
+    });
+    return { loaded, data, samples };
+  }
+
+  /** Attacks all samples of the subject. */
+  run(model: PaperModel, subject: Subject, attack: PaperAttack): Promise<AttackedSubject> {
+    return this.attack(`${model.id}: ${attack.id}`, join(model.id, `${attack.id}-${subject.data.count}`), subject, subject.samples, attack);
+  }
+
+  /** Attacks the first image of a class alone; undefined when there is none among the samples. */
+  runFirstOf(model: PaperModel, subject: Subject, label: number, attack: PaperAttack): Promise<AttackedSubject> | undefined {
+    const index = subject.samples.labels.indexOf(label);
+    if (index < 0) return undefined;
+    const size = sizeOfImage(subject.loaded.model.shape);
+    const samples = { images: row(subject.samples.images, size, index).slice(), labels: Int32Array.of(label), guides: subject.samples };
+    return this.attack(
+      `${model.id}: ${attack.id} of image ${index}`,
+      join(model.id, `${attack.id}-image-${index}`),
+      subject,
+      samples,
+      attack,
+    );
+  }
+
+  private async attack(what: string, folder: string, { loaded }: Subject, all: Samples, planned: PaperAttack): Promise<AttackedSubject> {
+    const { model, card } = loaded;
+    const attack = makeAttack(planned.attack, planned.settings);
+    const samples =
+      planned.targets === undefined
+        ? all
+        : { ...(await withTargets(model, all, card.classNames, planned.targets, 0)).samples, guides: all };
+    const result = await attackInChunks(model, samples, attack, {
+      model: loaded.sha256,
+      folder: join(this.options.runs, "attacks", folder),
+      ...(planned.epsilons ? { epsilons: planned.epsilons } : {}),
+      checkpoint: this.terminal.checkpoint,
+      onProgress: (progress) => this.terminal.show(what, progress, samples.labels.length),
+    });
+    return { result, summary: await summariseAttack(model, result, loaded.thresholds), samples };
+  }
+
+  /** Of every model that was there. */
+  provenance(): Provenance[] {
+    return [...this.subjects.values()].flatMap((subject) => (subject ? [attackSource(subject.loaded, subject.data)] : []));
+  }
+
+  async release(): Promise<void> {
+    await Promise.all([...this.subjects.values()].map((subject) => subject?.loaded.model.release()));
+  }
+}
+
+/** Whether any of the models is there: a figure without one is no figure. */
+export const someTrained = (models: readonly PaperModel[], options: ReproduceOptions): boolean =>
+  options.train === true || models.some((model) => existsSync(modelPath(options, model)));

@@ -1,0 +1,52 @@
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { encodeModelFile } from "../../classify/model-file.ts";
+import { circumstances, commandLine } from "../../core/circumstances.ts";
+import { writeFileAtomic } from "../../core/files.ts";
+import { type LoadOptions, loadDataset } from "../../data/registry.ts";
+import type { TrainingFacts } from "../../evaluate/protocols/model-card.ts";
+import type { PaperModel } from "../../evaluate/protocols/paper.ts";
+import { runtimeVersion } from "../../runtime/session.ts";
+import { hasCheckpoint } from "../../train/checkpoint.ts";
+import { resolveConfig } from "../../train/config.ts";
+import { trainWithProgress } from "../commands/train.ts";
+
+/** What the command line says to `sdim reproduce`. */
+export interface ReproduceOptions {
+  readonly models: string;
+  readonly out: string;
+  /** Where trainings and attacks keep what they have done. */
+  readonly runs: string;
+  readonly data?: readonly string[];
+  readonly svhn?: string;
+  readonly dataDir?: string;
+  readonly count?: number;
+  readonly threads?: number;
+  readonly train?: boolean;
+  readonly list?: boolean;
+}
+
+export const modelPath = ({ models }: ReproduceOptions, { id }: PaperModel): string => join(models, id, "model.onnx");
+
+export const loading = ({ dataDir }: ReproduceOptions): LoadOptions => (dataDir === undefined ? {} : { dataDir });
+
+export const trainingFactsPath = (folder: string): string => join(folder, "training.json");
+
+/** Path of the model file, trained first where asked. */
+export async function trainedModel(model: PaperModel, options: ReproduceOptions): Promise<string | undefined> {
+  const path = modelPath(options, model);
+  if (existsSync(path)) return path;
+  if (!options.train) return undefined;
+  const out = join(options.runs, model.id);
+  const data = await loadDataset(model.data, "train", loading(options));
+  // A training that was stopped goes on; one that was finished only exports again.
+  const resume = hasCheckpoint(out);
+  const { model: trained, elapsedSeconds } = await trainWithProgress({ out, resume }, resolveConfig({ ...model.recipe }), data);
+  const facts: TrainingFacts = {
+    elapsedSeconds,
+    circumstances: circumstances(commandLine("sdim", process.argv.slice(2)), runtimeVersion()),
+  };
+  writeFileAtomic(trainingFactsPath(dirname(path)), `${JSON.stringify(facts, null, 2)}\n`);
+  writeFileAtomic(path, encodeModelFile(trained));
+  return path;
+}

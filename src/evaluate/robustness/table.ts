@@ -1,0 +1,65 @@
+import { percent, withInterval } from "../summary.ts";
+import type { AttackSummary, OutcomeSummary, PercentileSummary, Rate } from "./summary.ts";
+
+/** `84.65% [82.10, 86.90]` */
+export const showRate = ({ value, interval }: Rate): string =>
+  withInterval(percent(value), value === null ? null : interval, (end) => (100 * end).toFixed(2));
+
+const shown = (value: number | null, digits = 4): string => (value === null ? "-" : Number(value.toPrecision(digits)).toString());
+
+interface Row {
+  readonly what: string;
+  /** One per percentile, or one for all. */
+  readonly values: readonly string[];
+}
+
+function rowsOf({ distance }: AttackSummary, outcome: OutcomeSummary): Row[] {
+  const each = (of: (at: PercentileSummary) => Rate) => outcome.percentiles.map((at) => showRate(of(at)));
+  const [first] = outcome.percentiles;
+  return [
+    { what: `attacked: right before (${first!.attacked.attacked} images)`, values: [] },
+    { what: "  success", values: [showRate(first!.attacked.success)] },
+    { what: "  detected, of the successful", values: each(({ attacked }) => attacked.detection) },
+    { what: "  evades: wrong and accepted", values: each(({ attacked }) => attacked.evasion) },
+    { what: "attacked: right and accepted before", values: outcome.percentiles.map((at) => `${at.attackedAndAccepted.attacked} images`) },
+    { what: "  success", values: each((at) => at.attackedAndAccepted.success) },
+    { what: "  detected, of the successful", values: each((at) => at.attackedAndAccepted.detection) },
+    { what: "  evades: wrong and accepted", values: each((at) => at.attackedAndAccepted.evasion) },
+    { what: "robust accuracy, of all images", values: [showRate(first!.robustAccuracy)] },
+    { what: "robust accuracy with rejection, of all images", values: each((at) => at.robustAccuracyWithRejection) },
+    { what: `median perturbation of the successful, ${distance}`, values: [shown(outcome.medianPerturbation)] },
+    { what: "successful that survive rounding to 8 bits", values: [showRate(outcome.survivesRounding)] },
+    { what: "queries per image: scores, gradients", values: [`${shown(outcome.queries.scores)}, ${shown(outcome.queries.gradients)}`] },
+    ...(outcome.zeroGradients === null ? [] : [{ what: "gradients that were zero", values: [percent(outcome.zeroGradients)] }]),
+  ];
+}
+
+/** Of the attack, per epsilon, as aligned plain text. */
+export function renderAttack(summary: AttackSummary): string {
+  const { attack, settings, criterion, isTargeted, samples, percentileInForce, distance } = summary;
+  const set = Object.entries(settings).map(([key, value]) => `${key} ${String(value)}`);
+  return [
+    `${attack}${isTargeted ? ", targeted" : ""} (${set.join(", ")})`,
+    `success: ${criterion}; ${samples} images; attacks meet the thresholds at percentile ${percentileInForce}`,
+    ...summary.outcomes.flatMap((outcome) => {
+      const at = outcome.epsilon === null ? `any ${distance} distance` : `${distance} distance at most ${shown(outcome.epsilon)}`;
+      return [
+        "",
+        ...aligned([
+          { what: at, values: outcome.percentiles.map(({ percentile }) => `percentile ${percentile}`) },
+          ...rowsOf(summary, outcome),
+        ]),
+      ];
+    }),
+    "[low, high]: 95% Wilson interval",
+  ].join("\n");
+}
+
+function aligned(rows: readonly Row[]): string[] {
+  const label = Math.max(...rows.map(({ what }) => what.length));
+  const cell = Math.max(...rows.flatMap(({ values }) => values.map((value) => value.length)));
+  const lines = rows.map(({ what, values }) =>
+    `${what.padEnd(label)}  ${values.map((value) => value.padStart(cell)).join("  ")}`.trimEnd(),
+  );
+  return [lines[0]!, "-".repeat(Math.max(...lines.map((line) => line.length))), ...lines.slice(1)];
+}

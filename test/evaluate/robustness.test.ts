@@ -1,0 +1,215 @@
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type AttackResult, runAttack, type Samples } from "../../src/attacks/attack.ts";
+import { makeAttack } from "../../src/attacks/attacks.ts";
+import type { GraphModel } from "../../src/attacks/model.ts";
+import { wilsonInterval } from "../../src/evaluate/metrics/wilson.ts";
+import { adversarialGrid } from "../../src/evaluate/robustness/grid.ts";
+import { inPlainWords, renderRobustness } from "../../src/evaluate/robustness/report.ts";
+import { runSuite } from "../../src/evaluate/robustness/run-suite.ts";
+import { attackOf, criterionOf, type SuiteEntry, suite, suiteFor, transferEntry } from "../../src/evaluate/robustness/suite.ts";
+import { summariseAttack } from "../../src/evaluate/robustness/summary.ts";
+import { withTargets } from "../../src/evaluate/robustness/targets.ts";
+import { before, successCurve, trialsOf, worstCase } from "../../src/evaluate/robustness/worst-case.ts";
+import { linearModel, type SmallModel } from "../support/attacked-models.ts";
+import { labelledPoints } from "../support/points.ts";
+
+const rows = [
+  [2, -1, 0.5, 0],
+  [-1, 1.5, 0, 0.5],
+  [0, 0.5, -1, 1],
+];
+const scaled = (factor: number): SmallModel => ({ rows: rows.map((weights) => weights.map((weight) => factor * weight)) });
+/** Scores of tens of thousands: cross-entropy's gradient is zero in float32, the margin's is not. */
+const saturated = linearModel(scaled(1e5));
+const plain = linearModel(scaled(1));
+/** Rejects what wins by little. */
+const rejecting = linearModel({ rows, thresholds: [0.6, 0.6, 0.3] });
+const models: readonly GraphModel[] = [saturated, plain, rejecting];
+afterAll(() => Promise.all(models.map((model) => model.release())));
+
+let samples: Samples;
+beforeAll(async () => {
+  samples = await labelledPoints(plain, 24, 4);
+});
+const thresholdsOf = (model: GraphModel, percentile = 1) => ({ percentile, values: Array.from(model.thresholds) });
+const classNames = ["ant", "bee", "cat & co"];
+
+it("gives Wilson's interval, also where none or all succeed", () => {
+  expect(wilsonInterval(0, 10)).toEqual({ low: 0, high: expect.closeTo(0.27753, 5) });
+  expect(wilsonInterval(10, 10)).toEqual({ low: expect.closeTo(0.72247, 5), high: 1 });
+  expect(wilsonInterval(5, 10)).toEqual({ low: expect.closeTo(0.23659, 5), high: expect.closeTo(0.76341, 5) });
+  expect(wilsonInterval(0, 0)).toBeNull();
+});
+
+describe("targets", () => {
+  it("are never the sample's own class, and follow the rule", async () => {
+    for (const rule of ["random", "next", "least-likely", "all"]) {
+      const { samples: chosen, sources } = await withTargets(plain, samples, classNames, rule, 5);
+      expect(chosen.labels.length).toBe(rule === "all" ? 48 : 24);
+      expect(chosen.targets.every((target, i) => target !== chosen.labels[i] && target >= 0 && target < 3)).toBe(true);
+      expect(Array.from(chosen.labels)).toEqual(Array.from(sources, (i) => samples.labels[i]!));
+      if (rule === "next") expect(chosen.targets).toEqual(samples.labels.map((label) => (label + 1) % 3));
+      if (rule === "least-likely") {
+        const { classLogLikelihoods } = await plain.score(samples.images);
+        const lowest = (i: number) =>
+          Math.min(...[0, 1, 2].filter((c) => c !== samples.labels[i]).map((c) => classLogLikelihoods[3 * i + c]!));
+        chosen.targets.forEach((target, i) => void expect(classLogLikelihoods[3 * i + target]).toBe(lowest(i)));
+      }
+    }
+    const [once, again, other] = await Promise.all([5, 5, 6].map((seed) => withTargets(plain, samples, classNames, "random", seed)));
+    expect(once!.samples.targets).toEqual(again!.samples.targets);
+    expect(once!.samples.targets).not.toEqual(other!.samples.targets);
+  });
+
+  it("may be one class, for the images that are of another", async () => {
+    const { samples: chosen, sources } = await withTargets(plain, samples, classNames, "bee", 0);
+    expect(new Set(chosen.targets)).toEqual(new Set([1]));
+    expect(sources.length).toBe(samples.labels.filter((label) => label !== 1).length);
+    await expect(withTargets(plain, { ...samples, labels: samples.labels.map(() => 1) }, classNames, "bee", 0)).rejects.toThrow(
+      "of class bee itself",
+    );
+    await expect(withTargets(plain, samples, classNames, "bea", 0)).rejects.toThrow('did you mean "bee"');
+  });
+});
+
+describe("the summary of an attack", () => {
+  it("counts both groups, other percentiles, and what rounding to 8 bits leaves", async () => {
+    const result = await runAttack(rejecting, samples, makeAttack("pgd", { loss: "margin", norm: "linf" }), { epsilons: [0.3], seed: 1 });
+    const strict = { percentile: 2, values: [1e6, 1e6, 1e6] };
+    const { outcomes, percentileInForce } = await summariseAttack(rejecting, result, [thresholdsOf(rejecting), strict]);
+    expect(percentileInForce).toBe(1);
+    const [{ percentiles, survivesRounding, queries, medianPerturbation }] = outcomes as [(typeof outcomes)[0]];
+    const [first, second] = percentiles as [(typeof percentiles)[0], (typeof percentiles)[0]];
+    const acceptedBefore = result.attacked.filter((value, i) => value === 1 && result.clean.accepted[i] === 1).length;
+    expect(first.attacked.attacked).toBe(24);
+    expect(first.attackedAndAccepted.attacked).toBe(acceptedBefore);
+    expect(acceptedBefore).toBeLessThan(24);
+    const successes = result.outcomes[0]!.success.filter((value) => value === 1).length;
+    expect(first.attacked.success).toMatchObject({ value: successes / 24, of: 24 });
+    // Nothing is accepted there: every success is detected, none evades.
+    expect(second.attacked.detection.value).toBe(1);
+    expect(second.attacked.evasion.value).toBe(0);
+    expect(second.attackedAndAccepted).toMatchObject({ attacked: 0, success: { value: null, interval: null } });
+    expect(second.robustAccuracyWithRejection.value).toBe(0);
+    expect(first.robustAccuracy.value).toBeCloseTo(1 - successes / 24, 6);
+    expect(survivesRounding.of).toBe(successes);
+    expect(queries.gradients).toBeGreaterThan(1);
+    expect(medianPerturbation).toBeLessThanOrEqual(0.3 + 1e-6);
+  });
+
+  it("says that a perturbation below half a grey level does not survive rounding", async () => {
+    const near = { images: Float32Array.of(100 / 255 + 0.0001, 100 / 255), labels: Int32Array.of(0) };
+    const step = linearModel({
+      rows: [
+        [1, 0],
+        [0, 1],
+      ],
+    });
+    const result = await runAttack(step, near, makeAttack("fgsm", { loss: "margin" }), { epsilons: [0.001] });
+    const { outcomes } = await summariseAttack(step, result, [thresholdsOf(step)]);
+    await step.release();
+    expect(outcomes[0]!.percentiles[0]!.attacked.success.value).toBe(1);
+    expect(outcomes[0]!.survivesRounding).toMatchObject({ value: 0, of: 1 });
+  });
+});
+
+describe("the suite", () => {
+  it("names attacks, settings and criteria that there are", () => {
+    for (const entry of [...suite, transferEntry]) {
+      expect(attackOf(entry).name).toBe(entry.attack);
+      if (entry.criterion !== undefined) expect(criterionOf(entry)?.name).toBe(entry.criterion);
+      if (entry.doubles !== undefined) expect(suite.map(({ id }) => id)).toContain(entry.doubles);
+    }
+    expect(new Set(suite.map(({ id }) => id)).size).toBe(suite.length);
+    expect(suiteFor("softmax", 2).map(({ id }) => id)).not.toContain("match-mean");
+    expect(suiteFor("softmax", 2).map(({ id }) => id)).not.toContain("apgd-dlr");
+  });
+
+  const entries = (...ids: string[]): SuiteEntry[] => ids.map((id) => suite.find((entry) => entry.id === id)!);
+  const run = (model: GraphModel, chosen: readonly SuiteEntry[], linf: readonly number[] = [0.1, 0.3, 1]) =>
+    runSuite({ model, sha256: "abc" }, samples, {
+      data: "points",
+      head: "softmax",
+      thresholds: [thresholdsOf(model)],
+      entries: chosen,
+      epsilons: { linf, l2: [0.5] },
+    });
+  const kinds = ({ warnings }: { warnings: readonly { kind: string }[] }) => [...new Set(warnings.map(({ kind }) => kind))].sort();
+
+  it("warns where gradients are masked, and not where they are not", async () => {
+    const masked = await run(saturated, entries("noise", "fgsm", "pgd"));
+    expect(kinds(masked)).toEqual(["black-box-better", "unbounded-below-100", "zero-gradients"]);
+    expect(masked.warnings[0]!.text).toContain("fgsm: up to 100.00% of its gradients were zero");
+    expect(renderRobustness(masked)).toContain("WARNING fgsm");
+    const seen = await run(plain, entries("noise", "fgsm", "pgd", "pgd-margin", "apgd-accepted", "apgd-accepted-double"));
+    expect(seen.warnings).toEqual([]);
+    expect(seen.worstCase.linf.at(-1)!.success.value).toBe(1);
+  });
+
+  it("warns where twice the steps find more, and where one step finds more than many", async () => {
+    const slow = { role: "white-box", attack: "bim" } as const;
+    const steps = (count: number) => ({ loss: "margin", steps: count, relativeStepSize: 0.1 });
+    const halfWay: SuiteEntry[] = [
+      { ...slow, id: "few", settings: steps(5) },
+      { ...slow, id: "many", settings: steps(10), doubles: "few" },
+    ];
+    expect(kinds(await run(plain, halfWay, [0.1, 0.2, 0.3]))).toEqual(["more-steps-help"]);
+    const oneStep: SuiteEntry[] = [
+      { ...slow, id: "fgsm", attack: "fgsm", settings: { loss: "margin" } },
+      { ...slow, id: "pgd", settings: steps(1) },
+    ];
+    expect(kinds(await run(plain, oneStep, [0.2]))).toEqual(["one-step-better"]);
+  });
+
+  it("takes of each image the worst of all attacks, whatever epsilon it was made for", async () => {
+    const attack = (settings: object, epsilons: number[]): Promise<AttackResult> =>
+      runAttack(rejecting, samples, makeAttack("pgd", { ...settings }), { epsilons, seed: 2 });
+    const results = [await attack({ loss: "margin" }, [0.1, 0.2]), await attack({ loss: "accepted" }, [0.4])];
+    const trials = results.flatMap((result) => trialsOf("white-box", result));
+    const start = before(results[0]!);
+    const cases = [0.05, 0.1, 0.2, 0.3, 0.4].map((epsilon) => worstCase(trials, start, "linf", epsilon));
+    const success = cases.map((one) => one.success.value!);
+    expect(success).toEqual([...success].sort((a, b) => a - b));
+    expect(cases[1]!.success.value).toBeCloseTo(results[0]!.outcomes[0]!.success.filter((value) => value === 1).length / 24, 6);
+    // Nothing was made for 0.3: what was made for 0.2 counts, and what happens to be so near.
+    expect(success[3]!).toBeGreaterThanOrEqual(success[2]!);
+    for (const { success: wrong, evasion, robustAccuracy } of cases) {
+      expect(evasion.value!).toBeLessThanOrEqual(wrong.value!);
+      expect(robustAccuracy.value! + wrong.value!).toBeCloseTo(1, 6);
+    }
+    const curve = successCurve(trials, start, "linf", "wrong");
+    expect(curve[0]).toEqual({ epsilon: 0, share: 0 });
+    expect(curve.filter(({ epsilon }) => epsilon <= 0.4 + 1e-5).at(-1)!.share).toBeCloseTo(success[4]!, 6);
+  });
+
+  it("judges what was made on a twin, and says in words how many images there were", async () => {
+    const report = await runSuite({ model: rejecting, sha256: "abc" }, samples, {
+      data: "points",
+      head: "softmax",
+      thresholds: [thresholdsOf(rejecting)],
+      entries: entries("pgd-margin"),
+      twin: { model: plain, sha256: "def", path: "twin.onnx" },
+      epsilons: { linf: [0.3], l2: [0.5] },
+    });
+    expect(report.attacks.map(({ entry }) => entry.id)).toEqual(["pgd-margin", "transfer"]);
+    expect(report.attacks[1]!.summary.criterion).toBe("misclassified-and-accepted");
+    expect(report.twin).toBe("twin.onnx");
+    expect(inPlainWords(report).join(" ")).toContain("24 images are few: the intervals are wide");
+  });
+});
+
+it("draws a grid with a row per image, of the right size, and refuses a count that is none", async () => {
+  const result = await runAttack(plain, samples, makeAttack("fgsm", { loss: "margin" }), { epsilons: [0.2] });
+  const shape = { channels: 1, height: 2, width: 2 };
+  const [outcome] = result.outcomes;
+  const png = await adversarialGrid(result, outcome!, samples.images, shape, { classNames, count: 3 });
+  // Pixels of 48: cells of 96, gaps of 6, a head of 24 and 250 for words.
+  expect(await sharp(png).metadata()).toMatchObject({ format: "png", width: 3 * 102 + 6 + 250, height: 24 + 3 * 102 + 6 });
+  const { data, info } = await sharp(png).raw().toBuffer({ resolveWithObject: true });
+  const grey = (x: number, y: number) => data[(y * info.width + x) * info.channels];
+  const first = result.outcomes[0]!.success.indexOf(1);
+  expect(grey(6 + 10, 30 + 10)).toBe(Math.round(255 * samples.images[4 * first]!));
+  expect(grey(102 + 6 + 10, 30 + 10)).toBe(Math.round(255 * outcome!.images[4 * first]!));
+  await expect(adversarialGrid(result, outcome!, samples.images, shape, { classNames, count: 0 })).rejects.toThrow("1 to 200 rows, got 0");
+});
