@@ -5,7 +5,7 @@ import { requireSeed } from "../core/random.ts";
 import { type Criterion, judge, misclassified, misclassifiedAndAccepted, targeted, targetedAndAccepted } from "./criteria.ts";
 import { type Distance, isWithin, perturbationSizes, sizeOfImage } from "./distance.ts";
 import type { AttackedModel, Scores } from "./model.ts";
-import { type Guides, Problem, type Queries, type StartingImages } from "./problem.ts";
+import { type Guides, Problem, type Queries } from "./problem.ts";
 import { requireClasses, requireImages } from "./requirements.ts";
 import { indices, row, takeRows } from "./rows.ts";
 
@@ -83,7 +83,8 @@ export interface Samples {
   /** Classes wanted, [N]: makes the attack a targeted one. */
   readonly targets?: Int32Array;
   /**
-   * Whom attacks that imitate others may imitate. Default: the samples that are attacked; give them where a set is attacked in parts.
+   * Whom attacks may imitate, or start from where they see decisions alone. Default: the samples that are attacked; give them where a set is
+   * attacked in parts.
    */
   readonly guides?: Guides;
 }
@@ -94,8 +95,6 @@ export interface AttackOptions {
   /** Of the attack's distance; a fixed-epsilon attack runs for each, a minimal one is judged at each. */
   readonly epsilons?: readonly number[];
   readonly seed?: number;
-  /** What attacks by decisions may start from. Default: the samples themselves; give them where a set is attacked in parts. */
-  readonly starts?: StartingImages;
   /**
    * Index of the first sample in the set it comes from: a set attacked in parts gives what it gives attacked as one, up to the rounding of
    * other batch sizes. Default: 0.
@@ -152,8 +151,6 @@ export async function runAttack(
   const { criterion = defaultCriterion(attack, samples) } = options;
   requireSeed(seed);
   requireSamples(model, samples, criterion);
-  const starts = options.starts ?? samples;
-  if (options.starts) requireImages(model, "starts", starts);
   const epsilons = epsilonsOf(attack, options.epsilons);
   if (attack.needs === "gradients" && !model.gradient) {
     throw new UserError(`${attack.name}: needs gradients, the model gives scores only; take an attack that needs scores or decisions`);
@@ -171,7 +168,6 @@ export async function runAttack(
       ...(targets ? { targets: Int32Array.from(rows, (i) => targets[i]!) } : {}),
       ...(guides ? { guides } : {}),
       criterion,
-      starts,
       seed,
       sampleIndices: rows.map((i) => firstIndex + i),
       ...(options.onProgress ? { onProgress: (finished, count) => options.onProgress?.(epsilon, finished, count) } : {}),

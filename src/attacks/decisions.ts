@@ -16,7 +16,7 @@ export type StartKind = (typeof startKinds)[number];
 
 /**
  * For each sample an image that meets its criterion; samples for which none was found are left out. In this order:
- *   images: the problem's starting images (given ones, or the other samples) of another class or, targeted, of the target class, nearest
+ *   images: the problem's guides of another class or, targeted, of the target class, nearest
  *           first: clean images are accepted by a model that rejects noise
  *   noise:  uniformly random images
  * `tries`: at most so many of either. A try is a query.
@@ -55,12 +55,12 @@ export async function startingPoints(problem: Problem, { start, tries }: { start
 }
 
 function nearestStarts(problem: Problem, sample: number, most: number): Float32Array[] {
-  const { size, starts } = problem;
+  const { size, guides } = problem;
   const { label, target } = problem.goal(sample);
   const original = row(problem.images, size, sample);
-  return indices(starts.labels.length)
-    .filter((i) => (target === undefined ? starts.labels[i] !== label : starts.labels[i] === target))
-    .map((i) => ({ image: row(starts.images, size, i), distance: distanceBetween(row(starts.images, size, i), original, "l2") }))
+  return indices(guides.labels.length)
+    .filter((i) => (target === undefined ? guides.labels[i] !== label : guides.labels[i] === target))
+    .map((i) => ({ image: row(guides.images, size, i), distance: distanceBetween(row(guides.images, size, i), original, "l2") }))
     .sort((a, b) => a.distance - b.distance)
     .slice(0, most)
     .map(({ image }) => image);

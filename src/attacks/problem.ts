@@ -19,16 +19,13 @@ export interface Queries {
   readonly zeroGradients: Uint32Array;
 }
 
-/** Clean images and their classes, for attacks that imitate others. */
+/** Clean images and their classes, for attacks that imitate others or start from them. */
 export interface Guides {
   /** [M, channels, height, width] in [0, 1] */
   readonly images: Float32Array;
   /** [M] */
   readonly labels: Int32Array;
 }
-
-/** Of the same kind, for attacks by decisions. */
-export type StartingImages = Guides;
 
 export interface ProblemParts {
   readonly model: AttackedModel;
@@ -41,8 +38,6 @@ export interface ProblemParts {
   /** Default: the samples themselves. */
   readonly guides?: Guides;
   readonly criterion: Criterion;
-  /** What attacks by decisions may start from. Default: the guides. */
-  readonly starts?: StartingImages;
   readonly seed: number;
   /** Index of each sample in the whole set: its random numbers depend on that and the seed alone, not on who else is attacked. */
   readonly sampleIndices: readonly number[];
@@ -65,7 +60,6 @@ export class Problem {
   readonly targets: Int32Array | undefined;
   readonly guides: Guides;
   readonly criterion: Criterion;
-  readonly starts: StartingImages;
   readonly count: number;
   readonly shape: ImageShape;
   /** Values of an image. */
@@ -81,7 +75,6 @@ export class Problem {
     this.targets = parts.targets;
     this.guides = parts.guides ?? parts;
     this.criterion = parts.criterion;
-    this.starts = parts.starts ?? this.guides;
     this.count = parts.labels.length;
     this.shape = parts.model.shape;
     this.size = sizeOfImage(this.shape);
@@ -109,7 +102,6 @@ export class Problem {
       labels: atRows(this.labels, rows),
       ...(wanted ? { targets: wanted } : {}),
       guides: this.guides,
-      starts: this.starts,
       criterion: this.criterion,
       seed: this.parts.seed,
       sampleIndices: rows.map((row) => this.parts.sampleIndices[row]!),

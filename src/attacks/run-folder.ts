@@ -70,7 +70,6 @@ export async function attackInChunks(
         attack,
         {
           ...options,
-          starts: options.starts ?? samples.guides ?? samples,
           firstIndex: start,
           onProgress: (epsilon, closed, count) => {
             const before = Math.max(0, options.epsilons?.indexOf(epsilon!) ?? 0);

@@ -94,16 +94,16 @@ describe.each(attacks)("$name", ({ name, settings, budget }) => {
   });
 
   it("starts from images given, and then a set in parts gives what it gives as one", async () => {
-    const options = { starts: others, criterion: misclassifiedAndAccepted, seed: 4 };
-    const whole = (await runAttack(selective, samples, attack(), options)).outcomes[0]!;
+    const options = { criterion: misclassifiedAndAccepted, seed: 4 };
+    const whole = (await runAttack(selective, { ...samples, guides: others }, attack(), options)).outcomes[0]!;
     expect(Array.from(whole.success)).toEqual([1, 1, 1]);
     for (const at of [0, 2]) {
-      const part = { images: samples.images.slice(4 * at, 4 * at + 4), labels: samples.labels.slice(at, at + 1) };
+      const part = { images: samples.images.slice(4 * at, 4 * at + 4), labels: samples.labels.slice(at, at + 1), guides: others };
       const { images } = (await runAttack(selective, part, attack(), { ...options, firstIndex: at })).outcomes[0]!;
       expect(Array.from(images)).toEqual(Array.from(whole.images.subarray(4 * at, 4 * at + 4)));
     }
     const broken = { images: others.images, labels: Int32Array.of(1) };
-    await expect(runAttack(selective, samples, attack(), { starts: broken })).rejects.toThrow(/starts: expected 1 x 1 x 1 x 4 values/);
+    await expect(runAttack(selective, { ...samples, guides: broken }, attack())).rejects.toThrow(/guides: expected 1 x 1 x 1 x 4 values/);
   });
 
   it("reaches the target class, from an image of it", async () => {

@@ -134,7 +134,7 @@ describe("checkModel", () => {
     ["an output twice", (graph) => graph.output.push(value("label")), ['name "label" occurs twice among outputs']],
     ["an input without type", (graph) => delete graph.input[0]!.type, ['input "images" has no tensor type']],
     ["an output without type", (graph) => delete graph.output[1]!.type, ['output "label" has no tensor type']],
-    ["an input of an unknown element type", (graph) => (graph.input[0] = value("images", 10)), ['input "images": unknown elem_type 10']],
+    ["an input of an unknown element type", (graph) => (graph.input[0] = value("images", 16)), ['input "images": unknown elem_type 16']],
     [
       "no output",
       (graph) => {
