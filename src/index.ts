@@ -1,6 +1,23 @@
-// The library: train, calibrate, classify, evaluate. Everything exported here is documented where it is defined.
+// The library: train, calibrate, classify, evaluate, attack. Everything exported here is documented where it is defined.
 
+export {
+  type Attack,
+  type AttackDefinition,
+  type AttackOptions,
+  type AttackOutcome,
+  type AttackResult,
+  defineAttack,
+  runAttack,
+  type Samples,
+} from "./attacks/attack.ts";
+export { attackDefinitions, attackNames, makeAttack } from "./attacks/attacks.ts";
 export { bestOfAttacks, overRestarts, overTargets } from "./attacks/combine.ts";
+export { accepted, allOf, type Criterion, misclassified, misclassifiedAndAccepted, targeted, targetedAndAccepted } from "./attacks/criteria.ts";
+export { type AttackedModel, GraphModel, loadAttackedModel } from "./attacks/model.ts";
+export type { Problem } from "./attacks/problem.ts";
+export { type AttackRates, attackRates } from "./attacks/rates.ts";
+export { attackInChunks } from "./attacks/run-folder.ts";
+export { networkImages } from "./attacks/samples.ts";
 export { transfer } from "./attacks/transfer.ts";
 export { calibrationsOf, putInForce, sourceOf, thresholdsAt } from "./classify/calibrations.ts";
 export type { Calibration, CalibrationSource, ModelCard, ThresholdSet } from "./classify/card.ts";
