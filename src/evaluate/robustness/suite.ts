@@ -52,7 +52,7 @@ export const suite: readonly SuiteEntry[] = [
   { id: "cw-l2-accepted", role: "adaptive", attack: "cw-l2", settings: { loss: "accepted" } },
   { id: "square", role: "black-box", attack: "square", settings: { loss: "margin", queries: 1000 } },
   { id: "square-accepted", role: "black-box", attack: "square", settings: { loss: "accepted", queries: 1000 }, criterion: evading },
-  { id: "local-search", role: "black-box", attack: "local-search", settings: {} },
+  { id: "local-search", role: "black-box", attack: "local-search", settings: { trial: "change", loss: "accepted" }, criterion: evading },
   { id: "hopskipjump", role: "black-box", attack: "hopskipjump", settings: {}, criterion: evading },
 ];
 
