@@ -12,7 +12,15 @@ export {
 } from "./attacks/attack.ts";
 export { attackDefinitions, attackNames, makeAttack } from "./attacks/attacks.ts";
 export { bestOfAttacks, overRestarts, overTargets } from "./attacks/combine.ts";
-export { accepted, allOf, type Criterion, misclassified, misclassifiedAndAccepted, targeted, targetedAndAccepted } from "./attacks/criteria.ts";
+export {
+  accepted,
+  allOf,
+  type Criterion,
+  misclassified,
+  misclassifiedAndAccepted,
+  targeted,
+  targetedAndAccepted,
+} from "./attacks/criteria.ts";
 export { type AttackedModel, GraphModel, loadAttackedModel } from "./attacks/model.ts";
 export type { Problem } from "./attacks/problem.ts";
 export { type AttackRates, attackRates } from "./attacks/rates.ts";
