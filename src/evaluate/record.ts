@@ -64,6 +64,27 @@ export interface MeasuredFile {
   readonly version: string;
 }
 
+/** By what a page says where its numbers are from. */
+export const environmentOf = (
+  {
+    command,
+    sdim,
+    node,
+    onnxruntime,
+    machine,
+    cores,
+  }: Pick<Circumstances, "command" | "sdim" | "node" | "onnxruntime" | "machine" | "cores">,
+  { path, sha256 }: Pick<MeasuredFile, "path" | "sha256">,
+): RunReport["environment"] => ({
+  model: path,
+  "SHA-256": sha256,
+  command,
+  sdim,
+  node,
+  "ONNX Runtime": onnxruntime,
+  machine: `${machine}, ${cores} cores`,
+});
+
 /** Errors: UserError when the model file cannot be read. */
 export function measuredFile(path: string, card: ModelCard): MeasuredFile {
   const { thresholds: _, ...calibration } = card.calibration;

@@ -4,22 +4,14 @@ import { runAttack } from "../../src/attacks/attack.ts";
 import { makeAttack } from "../../src/attacks/attacks.ts";
 import { misclassified } from "../../src/attacks/criteria.ts";
 import { Problem } from "../../src/attacks/problem.ts";
-import { distanceToBoundary, gaussianModel, linearEquivalent } from "../support/attacked-models.ts";
+import { distanceToBoundary, gaussian, gaussianModel, near as image, linearEquivalent } from "../support/attacked-models.ts";
 
-const described = {
-  rows: [
-    [0.7, 0.3, 0.6, 0.5],
-    [0.3, 0.6, 0.5, 0.4],
-    [0.5, 0.5, 0.2, 0.7],
-  ],
-};
-const image = [0.6, 0.45, 0.55, 0.5];
 const samples = { images: Float32Array.from(image), labels: Int32Array.of(0) };
-const model = gaussianModel(described);
+const model = gaussianModel(gaussian);
 afterAll(() => model.release());
 
 it.each(["linf", "l2"] as const)("crosses the boundary in %s just beyond its distance, and not before", async (norm) => {
-  const distance = distanceToBoundary(linearEquivalent(described), image, 0, norm);
+  const distance = distanceToBoundary(linearEquivalent(gaussian), image, 0, norm);
   const attack = makeAttack("apgd", { norm, loss: "margin" });
   const { outcomes } = await runAttack(model, samples, attack, { epsilons: [distance * 0.995, distance * 1.005], seed: 1 });
   expect(outcomes.map(({ success }) => success[0])).toEqual([0, 1]);

@@ -3,28 +3,22 @@ import { type AttackOptions, runAttack, type Samples } from "../../src/attacks/a
 import { makeAttack } from "../../src/attacks/attacks.ts";
 import { misclassified, misclassifiedAndAccepted } from "../../src/attacks/criteria.ts";
 import type { AttackedModel } from "../../src/attacks/model.ts";
-import { distanceToBoundary, gaussianModel, linearEquivalent, linearModel, type SmallModel } from "../support/attacked-models.ts";
+import {
+  distanceToBoundary,
+  gaussian,
+  gaussianModel,
+  near as image,
+  linear,
+  linearEquivalent,
+  linearModel,
+} from "../support/attacked-models.ts";
 
 // Attacks by decisions alone against the nearest adversarial, known in closed form.
 
-const linear: SmallModel = {
-  rows: [
-    [2, -1, 0.5, 0],
-    [-1, 1.5, 0, 0.5],
-    [0, 0.5, -1, 1],
-  ],
-  bias: [0.1, 0, -0.1],
-};
-const means = [
-  [0.7, 0.3, 0.6, 0.5],
-  [0.3, 0.6, 0.5, 0.4],
-  [0.5, 0.5, 0.2, 0.7],
-];
-const gaussian: SmallModel = { rows: means };
+const means = gaussian.rows;
 const radius = 0.15;
 /** Accepts what is within `radius` of its class mean. */
 const selective = gaussianModel({ rows: means, thresholds: means.map(() => -(radius ** 2) / 2) });
-const image = [0.6, 0.45, 0.55, 0.5];
 const others = { images: Float32Array.from([...means[1]!, ...means[2]!]), labels: Int32Array.of(1, 2) };
 const samples: Samples = { images: Float32Array.from([...image, ...others.images]), labels: Int32Array.of(0, 1, 2) };
 const alone: Samples = { images: Float32Array.from(image), labels: Int32Array.of(0) };

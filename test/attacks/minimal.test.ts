@@ -3,26 +3,10 @@ import { type AttackOptions, runAttack, type Samples } from "../../src/attacks/a
 import { makeAttack } from "../../src/attacks/attacks.ts";
 import { misclassifiedAndAccepted } from "../../src/attacks/criteria.ts";
 import type { AttackedModel, GraphModel } from "../../src/attacks/model.ts";
-import { distanceToBoundary, gaussianModel, linearEquivalent, linearModel, type SmallModel } from "../support/attacked-models.ts";
+import { distanceToBoundary, gaussian, gaussianModel, linear, linearEquivalent, linearModel, near } from "../support/attacked-models.ts";
 
 // DeepFool and Carlini & Wagner where the nearest adversarial is known in closed form.
 
-const linear: SmallModel = {
-  rows: [
-    [2, -1, 0.5, 0],
-    [-1, 1.5, 0, 0.5],
-    [0, 0.5, -1, 1],
-  ],
-  bias: [0.1, 0, -0.1],
-};
-const gaussian: SmallModel = {
-  rows: [
-    [0.7, 0.3, 0.6, 0.5],
-    [0.3, 0.6, 0.5, 0.4],
-    [0.5, 0.5, 0.2, 0.7],
-  ],
-};
-const near = [0.6, 0.45, 0.55, 0.5];
 const far = [0.75, 0.3, 0.6, 0.45];
 const samples = { images: Float32Array.from([...near, ...far]), labels: Int32Array.of(0, 0) };
 

@@ -1,24 +1,16 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { runAttack } from "../../src/attacks/attack.ts";
 import { makeAttack } from "../../src/attacks/attacks.ts";
-import { distanceToBoundary, gaussianModel, linearEquivalent, linearModel, type SmallModel } from "../support/attacked-models.ts";
+import {
+  distanceToBoundary,
+  gaussian,
+  gaussianModel,
+  near as image,
+  linear,
+  linearEquivalent,
+  linearModel,
+} from "../support/attacked-models.ts";
 
-const linear: SmallModel = {
-  rows: [
-    [2, -1, 0.5, 0],
-    [-1, 1.5, 0, 0.5],
-    [0, 0.5, -1, 1],
-  ],
-  bias: [0.1, 0, -0.1],
-};
-const gaussian: SmallModel = {
-  rows: [
-    [0.7, 0.3, 0.6, 0.5],
-    [0.3, 0.6, 0.5, 0.4],
-    [0.5, 0.5, 0.2, 0.7],
-  ],
-};
-const image = [0.6, 0.45, 0.55, 0.5];
 const samples = { images: Float32Array.from(image), labels: Int32Array.of(0) };
 
 const cases = [

@@ -3,30 +3,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { sdim, start } from "../support/cli.ts";
+import { sdim, start, tinyTraining } from "../support/cli.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sdim-attack-"));
 const models = join(folder, "models");
 const model = join(models, "mnist", "model.onnx");
 const twin = join(models, "mnist-softmax", "model.onnx");
-const tiny = [
-  "--widths",
-  "16,16,32,32",
-  "--image-size",
-  "16",
-  "--dimension",
-  "8",
-  "--batch-size",
-  "32",
-  "--limit",
-  "3000",
-  "--epochs",
-  "3",
-];
 const small = ["--data", "mnist", "--threads", "1"];
 
 beforeAll(async () => {
-  const train = (id: string, ...more: string[]) => sdim("train", "--data", "mnist", "--out", join(models, id), ...tiny, ...more, "--json");
+  const train = (id: string, ...more: string[]) =>
+    sdim("train", "--data", "mnist", "--out", join(models, id), ...tinyTraining, ...more, "--json");
   for (const trained of await Promise.all([train("mnist"), train("mnist-softmax", "--head", "softmax")])) expect(trained.code).toBe(0);
 }, 120_000);
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -2,27 +2,13 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { sdim } from "../support/cli.ts";
+import { sdim, tinyTraining } from "../support/cli.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sdim-reproduce-"));
 const [models, out] = [join(folder, "models"), join(folder, "results")];
-const tiny = [
-  "--widths",
-  "16,16,32,32",
-  "--image-size",
-  "16",
-  "--dimension",
-  "8",
-  "--batch-size",
-  "32",
-  "--limit",
-  "3000",
-  "--epochs",
-  "3",
-];
 
 beforeAll(async () => {
-  const trained = await sdim("train", "--data", "mnist", "--out", join(models, "mnist"), ...tiny, "--json");
+  const trained = await sdim("train", "--data", "mnist", "--out", join(models, "mnist"), ...tinyTraining, "--json");
   expect(trained.stderr).toContain("training on 3000 images of mnist");
   expect(trained.code).toBe(0);
 });

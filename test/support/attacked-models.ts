@@ -18,6 +18,24 @@ export interface SmallModel {
   readonly logPriors?: readonly number[];
 }
 
+/** Three classes of four numbers, and an image of the first that is near the others. */
+export const linear: SmallModel = {
+  rows: [
+    [2, -1, 0.5, 0],
+    [-1, 1.5, 0, 0.5],
+    [0, 0.5, -1, 1],
+  ],
+  bias: [0.1, 0, -0.1],
+};
+export const gaussian: SmallModel = {
+  rows: [
+    [0.7, 0.3, 0.6, 0.5],
+    [0.3, 0.6, 0.5, 0.4],
+    [0.5, 0.5, 0.2, 0.7],
+  ],
+};
+export const near = [0.6, 0.45, 0.55, 0.5];
+
 /** s_c(x) = w_c . x + b_c; the representation is x. Decides by s_c + log p(c). */
 export function linearModel({ rows, bias = rows.map(() => 0), thresholds = rows.map(() => -1e6), logPriors }: SmallModel): GraphModel {
   const [classes, dimension] = [rows.length, rows[0]!.length];

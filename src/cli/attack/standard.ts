@@ -4,6 +4,7 @@ import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import type { ImageSet } from "../../data/image-set.ts";
 import { evaluate } from "../../evaluate/evaluate.ts";
+import { environmentOf } from "../../evaluate/record.ts";
 import { assembleReport } from "../../evaluate/report/assemble.ts";
 import { renderReport } from "../../evaluate/report/page.ts";
 import { type RobustnessReport, renderRobustness } from "../../evaluate/robustness/report.ts";
@@ -92,15 +93,7 @@ async function page(
     title: `${card.model.head === "sdim" ? "SDIM" : "Softmax"} on ${data.name}, under attack`,
     createdAt: circumstances.at,
     card,
-    environment: {
-      model: modelFile.path,
-      "SHA-256": modelFile.sha256,
-      command: circumstances.command,
-      sdim: circumstances.sdim,
-      node: circumstances.node,
-      "ONNX Runtime": circumstances.onnxruntime,
-      machine: `${circumstances.machine}, ${circumstances.cores} cores`,
-    },
+    environment: environmentOf(circumstances, modelFile),
     history: [],
     evaluation: run.evaluation,
     inDistribution: { data, classification: run.inDistribution },

@@ -8,7 +8,7 @@ import { loadOutOfDistribution } from "../../data/out-of-distribution.ts";
 import type { LoadOptions, Split } from "../../data/registry.ts";
 import { syntheticNames } from "../../data/synthetic.ts";
 import { type EvaluationRun, evaluate } from "../../evaluate/evaluate.ts";
-import { displayOf, type EvaluationRecord, evaluationRecord } from "../../evaluate/record.ts";
+import { displayOf, type EvaluationRecord, environmentOf, evaluationRecord } from "../../evaluate/record.ts";
 import { assembleReport } from "../../evaluate/report/assemble.ts";
 import { renderReport } from "../../evaluate/report/page.ts";
 import type { RunReport } from "../../evaluate/report/types.ts";
@@ -117,15 +117,7 @@ const reportOf = (
     title: `${card.model.head === "sdim" ? "SDIM" : "Softmax"} on ${data.name}`,
     createdAt: circumstances.at,
     card,
-    environment: {
-      model: modelFile.path,
-      "SHA-256": modelFile.sha256,
-      command: circumstances.command,
-      sdim: circumstances.sdim,
-      node: circumstances.node,
-      "ONNX Runtime": circumstances.onnxruntime,
-      machine: `${circumstances.machine}, ${circumstances.cores} cores`,
-    },
+    environment: environmentOf(circumstances, modelFile),
     history: [],
     evaluation,
     inDistribution: { data, classification: inDistribution },

@@ -1,4 +1,5 @@
 import type { EpochRecord, HistoryRecord } from "../../train/records.ts";
+import { environmentOf } from "../record.ts";
 import type { ReadRecord } from "../record-schema.ts";
 import type { RunReport } from "./types.ts";
 
@@ -13,20 +14,11 @@ export interface Training {
  * without histograms and examples.
  */
 export function reportFromRecord({ circumstances, modelFile, evaluation, display }: ReadRecord, training: Training): RunReport {
-  const { at, command, sdim, node, onnxruntime, machine, cores } = circumstances;
   return {
     title: `${modelFile.model.head === "sdim" ? "SDIM" : "Softmax"} on ${evaluation.data}`,
-    createdAt: at,
+    createdAt: circumstances.at,
     card: { ...modelFile, classNames: evaluation.classNames },
-    environment: {
-      model: modelFile.path,
-      "SHA-256": modelFile.sha256,
-      command,
-      sdim,
-      node,
-      "ONNX Runtime": onnxruntime,
-      machine: `${machine}, ${cores} cores`,
-    },
+    environment: environmentOf(circumstances, modelFile),
     ...training,
     evaluation,
     thresholds: display?.thresholds ?? [],
