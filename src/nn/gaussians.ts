@@ -3,6 +3,9 @@ import type { Value } from "../graph/graph.ts";
 import { staticDim } from "../graph/types.ts";
 import type { Network } from "./network.ts";
 
+/** Name of the class means among the parameters. */
+export const meanParameter = "gaussians.mean";
+
 /**
  * The class-conditional Gaussians ("class-conditional embedding layer"): representations z [N, d] -> raw class log-likelihoods [N, C], nats:
  *   ll_c(z) = -1/2 sum_k [ log 2 pi + 2 log sigma_ck + (z_k - mu_ck)^2 / sigma_ck^2 ]   (paper, 3.1)

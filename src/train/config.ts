@@ -25,6 +25,7 @@ export const trainConfigSchema = z
     margin: z.number().min(0).describe("K: wanted margin between the true class and each other"),
     perDimension: z.boolean().describe("whether the likelihood losses use ll / d"),
     logSigmaFloor: z.number().nullable().describe("lower bound of log sigma; null: none"),
+    meanSpread: z.number().positive().describe("standard deviation that the class means are drawn with at the start"),
     prior: z.enum(["uniform", "training-frequency"]).describe("of the classes, in the decision"),
     cropPadding: z.int().min(0).describe("zeros around a training image, of which a random window is cut"),
     flip: z.boolean().describe("whether training images are mirrored at random"),
@@ -68,6 +69,7 @@ export const defaults: TrainConfig = {
   margin: 10,
   perDimension: true,
   logSigmaFloor: null,
+  meanSpread: 0.1,
   prior: "uniform",
   cropPadding: 0,
   flip: false,
@@ -109,6 +111,7 @@ export function resolveConfig(overrides: Readonly<Record<string, unknown>>, pres
 /** The keys that came later, as trainings worked before there were any: what an older checkpoint means. */
 const before: Partial<TrainConfig> = {
   miBound: "jensen-shannon",
+  meanSpread: 0.1,
   cropPadding: 0,
   flip: false,
   validation: 0,

@@ -1,16 +1,21 @@
 import { Random } from "../core/random.ts";
-import type { ParameterSpec } from "../nn/network.ts";
+import type { Initial, ParameterSpec } from "../nn/network.ts";
 import type { StateSpec } from "../optim/adam.ts";
 import type { StateTensor } from "../runtime/feedback.ts";
 
-/** The training state before the first step. Each parameter draws from a stream of its own, so its start depends on seed and name alone. */
+/**
+ * The training state before the first step. Each parameter draws from a stream of its own, so its start depends on seed and name alone.
+ * `instead`: starts other than the network's own, by parameter name.
+ */
 export function initialState(
   parameters: readonly ParameterSpec[],
   optimizerState: readonly StateSpec[],
   seed: number,
+  instead: Readonly<Record<string, Initial>> = {},
 ): Map<string, StateTensor> {
   const state = new Map<string, StateTensor>();
-  for (const { name, shape, initial } of parameters) {
+  for (const { name, shape, initial: own } of parameters) {
+    const initial = instead[name] ?? own;
     const random = Random.stream(seed, `initial ${name}`);
     const draw = {
       uniform: (bound: number) => (random.uniform() * 2 - 1) * bound,

@@ -8,6 +8,7 @@ import { BatchOrder } from "../data/batches.ts";
 import { holdOut } from "../data/hold-out.ts";
 import type { ImageSet } from "../data/image-set.ts";
 import { WorkerBatches } from "../data/worker-batches.ts";
+import { meanParameter } from "../nn/gaussians.ts";
 import { lower } from "../onnx/lower.ts";
 import { FeedbackSession, nextName, type StateTensor } from "../runtime/feedback.ts";
 import { targetFor } from "../runtime/layout.ts";
@@ -140,7 +141,9 @@ function freshStart({ config, data }: TrainOptions, step: TrainingStep): Checkpo
   const records = { history: [], epochs: [], pending: noSums(), pendingEpoch: noSums() };
   return {
     position: { config, data: from, step: 0, ...records, elapsedSeconds: 0 },
-    state: initialState(step.parameters, step.optimizerState, config.seed),
+    state: initialState(step.parameters, step.optimizerState, config.seed, {
+      [meanParameter]: { kind: "normal", deviation: config.meanSpread },
+    }),
     kept: new Map(),
   };
 }
