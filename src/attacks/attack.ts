@@ -19,6 +19,8 @@ interface AttackCommon {
   readonly needs: "gradients" | "scores" | "decisions";
   /** Made against the reject rule: unless another criterion is named, an adversarial must be accepted, too. */
   readonly isAdaptive?: boolean;
+  /** Imitates guides or starts from them: only then a problem has any, and a sample's adversarial depends on who they are. */
+  readonly usesGuides?: boolean;
   /** As resolved: what a result file says. */
   readonly settings: Readonly<Record<string, unknown>>;
 }
@@ -84,7 +86,7 @@ export interface Samples {
   readonly targets?: Int32Array;
   /**
    * Whom attacks may imitate, or start from where they see decisions alone. Default: the samples that are attacked; give them where a set is
-   * attacked in parts.
+   * attacked in parts. Attacks that use none (`usesGuides`) do not see them.
    */
   readonly guides?: Guides;
 }
@@ -160,13 +162,13 @@ export async function runAttack(
   const clean = await model.score(images);
   const attacked = Uint8Array.from(labels, (label, i) => Number(clean.labels[i] === label));
   const rows = indices(labels.length).filter((i) => attacked[i] === 1);
+  const own = { images: takeRows(images, size, rows), labels: Int32Array.from(rows, (i) => labels[i]!) };
   const problemAt = (epsilon: number | null) =>
     new Problem({
       model,
-      images: takeRows(images, size, rows),
-      labels: Int32Array.from(rows, (i) => labels[i]!),
+      ...own,
       ...(targets ? { targets: Int32Array.from(rows, (i) => targets[i]!) } : {}),
-      ...(guides ? { guides } : {}),
+      ...(attack.usesGuides ? { guides: guides ?? own } : {}),
       criterion,
       seed,
       sampleIndices: rows.map((i) => firstIndex + i),

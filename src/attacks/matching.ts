@@ -41,7 +41,7 @@ export const matchSample: AttackDefinition = defineAttack({
     ...common,
     guides: z.int().min(1).default(5).describe("how many of the nearest guides to try, one after another"),
   }),
-  create: ({ guides, ...settings }) => matching(settings, (problem) => nearestGuides(problem, guides)),
+  create: ({ guides, ...settings }) => ({ ...matching(settings, (problem) => nearestGuides(problem, guides)), usesGuides: true }),
 });
 
 /** Per sample the representations to move to, the most promising first, [N][.][d]. */

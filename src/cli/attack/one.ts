@@ -83,8 +83,7 @@ async function targetedSamples(
   const { samples: chosen, sources } = await withTargets(model, samples, card.classNames, rule, seed);
   const left = data.count - new Set(sources).size;
   if (left > 0) note(`left out ${left} images that are of class ${rule} themselves`);
-  // Those left out may still be imitated.
-  return { ...chosen, guides: samples };
+  return chosen;
 }
 
 /** Of the largest epsilon: there is most to see. */
