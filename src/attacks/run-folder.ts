@@ -72,7 +72,7 @@ export async function attackInChunks(
           ...options,
           firstIndex: start,
           onProgress: (epsilon, closed, count) => {
-            const before = Math.max(0, options.epsilons?.indexOf(epsilon!) ?? 0);
+            const before = epsilonsBefore(epsilon, options);
             const reached = start * perSample + Math.floor((end - start) * (before + (count === 0 ? 1 : closed / count)));
             done = Math.max(done, Math.min(finished, reached));
             onProgress?.({ done, total, reused });
@@ -86,6 +86,12 @@ export async function attackInChunks(
     onProgress?.({ done, total, reused });
   }
   return mergeResults(parts);
+}
+
+/** How many epsilons a part has behind it at this one. */
+function epsilonsBefore(epsilon: number | null, { epsilons = [], carryOver }: AttackOptions): number {
+  if (epsilon === null) return 0;
+  return carryOver ? epsilons.filter((other) => other < epsilon).length : Math.max(0, epsilons.indexOf(epsilon));
 }
 
 function readPart(path: string, labels: Int32Array): AttackResult {

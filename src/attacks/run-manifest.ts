@@ -80,7 +80,7 @@ export function claim(folder: string, parts: readonly Part[], facts: RunFacts): 
 
 function manifestOf(names: readonly string[], { samples, attack, model, digest, chunkSize, options }: RunFacts): Manifest {
   const { images, labels, targets, guides } = samples;
-  const { criterion, epsilons = [], seed = 0 } = options;
+  const { criterion, epsilons = [], carryOver = false, seed = 0 } = options;
   const size = sizeOfImage(model.shape);
   const ofParts = (of: (part: Part) => string) => Object.fromEntries(names.map((name) => [name, of(partNamed(name))]));
   const imitated = guides ?? samples;
@@ -92,6 +92,7 @@ function manifestOf(names: readonly string[], { samples, attack, model, digest, 
       settings: attack.settings,
       criterion: criterion?.name ?? "the attack's own",
       epsilons,
+      carryOver,
       seed,
       model: digest,
       thresholds: Array.from(model.thresholds),

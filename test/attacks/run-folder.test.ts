@@ -40,7 +40,10 @@ const firstOf = (count: number): Samples => ({
   images: samples.images.slice(0, 4 * count),
   labels: samples.labels.slice(0, count),
 });
-const withImage = (index: number, value: number): Samples => ({ ...samples, images: samples.images.slice().fill(value, 4 * index, 4 * index + 1) });
+const withImage = (index: number, value: number): Samples => ({
+  ...samples,
+  images: samples.images.slice().fill(value, 4 * index, 4 * index + 1),
+});
 const nextClasses = ({ labels }: Samples) => labels.map((label) => (label + 1) % 3);
 const partsIn = (at: string) =>
   readdirSync(at)
@@ -150,6 +153,7 @@ describe("an attack in parts", () => {
     ["settings.steps (5 there, 6 now)", () => run({}, makeAttack("pgd", { loss: "margin", steps: 6 }))],
     ["model", () => run({ model: "def" })],
     ["seed (3 there, 4 now)", () => run({ seed: 4 })],
+    ["carryOver (false there, true now)", () => run({ carryOver: true })],
     ["epsilons ([0.05,0.3] there, [0.05] now)", () => run({ epsilons: [0.05] })],
     ["data", () => run({}, pgd, { ...samples, images: samples.images.map((value) => value / 2) })],
     ["attack", () => run({}, makeAttack("bim", {}))],
@@ -157,6 +161,18 @@ describe("an attack in parts", () => {
     await run();
     await expect(again()).rejects.toThrow(named);
     await expect(again()).rejects.toThrow("holds another run");
+  });
+
+  it("counts progress upwards whatever the order of epsilons, carried over or not", async () => {
+    for (const carryOver of [false, true]) {
+      const seen: ChunkProgress[] = [];
+      const options = { folder: join(folder, String(carryOver)), epsilons: [0.3, 0.05, 0.1], carryOver };
+      const { outcomes } = await run({ ...options, onProgress: (progress) => seen.push(progress) });
+      expect(outcomes.map(({ epsilon }) => epsilon)).toEqual([0.3, 0.05, 0.1]);
+      expect(seen.every(({ done }, i) => i === 0 || done >= seen[i - 1]!.done)).toBe(true);
+      expect(seen[0]!.done).toBeLessThan(4);
+      expect(seen.at(-1)).toEqual({ done: 33, total: 33, reused: 0 });
+    }
   });
 
   it("refuses a manifest that is none", async () => {

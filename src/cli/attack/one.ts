@@ -37,7 +37,7 @@ export async function attackOnce(
   refuseOptionsOfTheSuite(options);
   const rule = targetRule(options);
   const { data, samples } = await loadSamples(loaded, options.data, options);
-  const { seed, out, epsilon, chunk } = options;
+  const { seed, out, epsilon, carryOver = false, chunk } = options;
   const chosen = rule === null ? samples : await targetedSamples(loaded, samples, data, rule, seed);
   const kept = out === undefined ? "nothing was kept: --out keeps finished parts" : `the same command goes on with what is in ${out}`;
   const result = await withAttackConsole(kept, ({ checkpoint, show }) =>
@@ -45,6 +45,7 @@ export async function attackOnce(
       model: loaded.sha256,
       seed,
       ...(epsilon ? { epsilons: epsilon } : {}),
+      carryOver,
       ...(criterion ? { criterion } : {}),
       ...(out === undefined ? {} : { folder: out }),
       ...(chunk === undefined ? {} : { chunkSize: chunk }),

@@ -33,6 +33,9 @@ export async function loadSamples(
   const data = takeFirst(all, asked ?? usual);
   const seen = takeFirst(all, Math.max(data.count, usual));
   const images = await networkImages(seen, model.shape);
-  const first = (count: number) => ({ images: images.subarray(0, count * sizeOfImage(model.shape)), labels: seen.labels.subarray(0, count) });
+  const first = (count: number) => ({
+    images: images.subarray(0, count * sizeOfImage(model.shape)),
+    labels: seen.labels.subarray(0, count),
+  });
   return { data, samples: { ...first(data.count), guides: first(usual) } };
 }

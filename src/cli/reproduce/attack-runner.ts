@@ -89,14 +89,13 @@ export class AttackRunner {
   private async attack(what: string, folder: string, { loaded }: Subject, all: Samples, planned: PaperAttack): Promise<AttackedSubject> {
     const { model, card } = loaded;
     const attack = makeAttack(planned.attack, planned.settings);
-    const samples =
-      planned.targets === undefined
-        ? all
-        : (await withTargets(model, all, card.classNames, planned.targets, 0)).samples;
+    const samples = planned.targets === undefined ? all : (await withTargets(model, all, card.classNames, planned.targets, 0)).samples;
     const result = await attackInChunks(model, samples, attack, {
       model: loaded.sha256,
       folder: join(this.options.runs, "attacks", folder),
       ...(planned.epsilons ? { epsilons: planned.epsilons } : {}),
+      // The paper's attacks are measured at each epsilon by itself.
+      carryOver: planned.isAdaptive === true,
       checkpoint: this.terminal.checkpoint,
       onProgress: (progress) => this.terminal.show(what, progress, samples.labels.length),
     });
