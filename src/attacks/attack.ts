@@ -157,7 +157,8 @@ export async function runAttack(
   attack: Attack,
   options: AttackOptions = {},
 ): Promise<AttackResult> {
-  const { carryOver = false, seed = 0, firstIndex = 0, checkpoint } = options;
+  const { seed = 0, firstIndex = 0, checkpoint } = options;
+  const carryOver = usesCarryOver(attack, options);
   const { criterion = defaultCriterion(attack, samples) } = options;
   requireSeed(seed);
   requireSamples(model, samples, criterion);
@@ -229,6 +230,9 @@ export async function runAttack(
     ...{ labels, targets, clean, attacked, outcomes },
   };
 }
+
+/** A minimal attack has nothing to carry over: its adversarials are the same for every epsilon. */
+export const usesCarryOver = ({ kind }: Attack, { carryOver = false }: AttackOptions): boolean => kind === "fixed-epsilon" && carryOver;
 
 type Judgement = Omit<AttackOutcome, "epsilon">;
 

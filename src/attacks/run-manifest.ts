@@ -5,7 +5,7 @@ import { z } from "zod";
 import { messageOf, UserError } from "../core/errors.ts";
 import { writeFileAtomic } from "../core/files.ts";
 import { packageVersion } from "../core/version.ts";
-import type { Attack, AttackOptions, Samples } from "./attack.ts";
+import { type Attack, type AttackOptions, type Samples, usesCarryOver } from "./attack.ts";
 import { sizeOfImage } from "./distance.ts";
 import type { AttackedModel } from "./model.ts";
 
@@ -66,7 +66,9 @@ export function claim(folder: string, parts: readonly Part[], facts: RunFacts): 
   const known = existsSync(path) ? readManifest(path) : undefined;
   if (known) {
     const reached = Object.keys(known.data).filter((name) => partNamed(name).end <= facts.samples.labels.length);
-    const differing = [...differences(known.run, asked.run), ...differencesOfData(known, manifestOf(reached, facts), reached)];
+    // Once it was recorded of minimal attacks, too, where it makes no difference.
+    const run = facts.attack.kind === "minimal" ? { ...known.run, carryOver: false } : known.run;
+    const differing = [...differences(run, asked.run), ...differencesOfData(known, manifestOf(reached, facts), reached)];
     if (differing.length > 0) {
       throw new UserError(
         `${folder}: holds another run, which differs in ${differing.join(", ")}. Take another folder, or ask for the same as before to go on with it`,
@@ -80,7 +82,7 @@ export function claim(folder: string, parts: readonly Part[], facts: RunFacts): 
 
 function manifestOf(names: readonly string[], { samples, attack, model, digest, chunkSize, options }: RunFacts): Manifest {
   const { images, labels, targets, guides } = samples;
-  const { criterion, epsilons = [], carryOver = false, seed = 0 } = options;
+  const { criterion, epsilons = [], seed = 0 } = options;
   const size = sizeOfImage(model.shape);
   const ofParts = (of: (part: Part) => string) => Object.fromEntries(names.map((name) => [name, of(partNamed(name))]));
   const imitated = guides ?? samples;
@@ -92,7 +94,7 @@ function manifestOf(names: readonly string[], { samples, attack, model, digest, 
       settings: attack.settings,
       criterion: criterion?.name ?? "the attack's own",
       epsilons,
-      carryOver,
+      carryOver: usesCarryOver(attack, options),
       seed,
       model: digest,
       thresholds: Array.from(model.thresholds),

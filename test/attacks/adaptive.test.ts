@@ -102,6 +102,40 @@ describe("matching", () => {
     expect(Math.hypot(...forbidden.map((value, k) => value - outcomes[0]!.images[k]!))).toBeLessThan(0.01);
   });
 
+  it("goes where the class's own deviations make it likely, as far as the ball allows; the nearest point to the mean is less likely", async () => {
+    const [from, mean, sigma] = [
+      [0.2, 0.2, 0.5],
+      [0.8, 0.5, 0.55],
+      [0.5, 0.05, 0.1],
+    ];
+    const radiusAllowed = 0.3;
+    const likelihood = (x: readonly number[]) => -x.reduce((total, value, k) => total + ((value - mean[k]!) / sigma[k]!) ** 2, 0) / 2;
+    // argmin sum_k ((d_k - p_k) / sigma_k)^2, |p| <= epsilon:  p_k = d_k / (1 + lambda sigma_k^2)
+    let [low, high] = [0, 1e6];
+    const best = () => mean.map((value, k) => (value - from[k]!) / (1 + ((low + high) / 2) * sigma[k]! ** 2));
+    for (let halving = 0; halving < 60; halving++) {
+      if (Math.hypot(...best()) > radiusAllowed) low = (low + high) / 2;
+      else high = (low + high) / 2;
+    }
+    const optimum = likelihood(best().map((change, k) => from[k]! + change));
+    const narrow = [0.05, 0.05, 0.05];
+    const uneven = gaussianModel({ rows: [from, mean], deviations: [narrow, sigma], thresholds: [-1e6, optimum - 0.1] });
+    const reached = async (metric: string) => {
+      const attack = makeAttack("match-mean", { metric, norm: "l2", earlyStop: false });
+      const { outcomes } = await runAttack(uneven, { images: Float32Array.from(from), labels: Int32Array.of(0) }, attack, {
+        epsilons: [radiusAllowed],
+      });
+      return { success: outcomes[0]!.success[0], likelihood: likelihood(Array.from(outcomes[0]!.images)) };
+    };
+    const byLikelihood = await reached("mahalanobis");
+    expect(byLikelihood.success).toBe(1);
+    expect(byLikelihood.likelihood).toBeCloseTo(optimum, 2);
+    const byDistance = await reached("euclidean");
+    expect(byDistance.success).toBe(0);
+    expect(byDistance.likelihood).toBeLessThan(optimum - 1);
+    await uneven.release();
+  });
+
   it("takes the other samples for guides where none are given", async () => {
     const both = { images: samples.guides.images, labels: samples.guides.labels };
     const { outcomes } = await runAttack(model, both, makeAttack("match-sample"), { epsilons: [epsilon] });

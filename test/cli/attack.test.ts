@@ -1,9 +1,9 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { sdim, start, tinyTraining } from "../support/cli.ts";
+import { sdim, sdimHere, start, tinyTraining } from "../support/cli.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sdim-attack-"));
 const models = join(folder, "models");
@@ -22,17 +22,17 @@ const result = (text: string) => JSON.parse(text);
 
 describe("sdim attack", () => {
   it("lists attacks with source and settings", async () => {
-    const { code, stdout } = await sdim("attack", "--list", "--attack", "pgd");
+    const { code, stdout } = await sdimHere("attack", "--list", "--attack", "pgd");
     expect(code).toBe(0);
     expect(stdout).toMatch(/^pgd: .*\(Madry et al\. 2018\); within --epsilon, linf, needs gradients$/m);
     expect(stdout).toMatch(/^ {4}--loss "cross-entropy" {2}.*: cross-entropy \| margin \| dlr \| accepted$/m);
-    const listed = result((await sdim("attack", "--list", "--json")).stdout) as { name: string; settings: { name: string }[] }[];
+    const listed = result((await sdimHere("attack", "--list", "--json")).stdout) as { name: string; settings: { name: string }[] }[];
     expect(listed.map(({ name }) => name)).toEqual(expect.arrayContaining(["fgsm", "apgd", "cw-l2", "square"]));
   });
 
   it("writes the result with its circumstances, and a grid; goes on where it was stopped, to the same result", async () => {
-    const slow = ["attack", model, ...small, "--attack", "pgd", "--loss", "margin", "--steps", "200", "--set", "earlyStop=false"];
-    const args = [...slow, "--epsilon", "0.02,8/255", "--count", "24", "--chunk", "4", "--json"];
+    const slow = ["attack", model, ...small, "--attack", "pgd", "--loss", "margin", "--steps", "100", "--set", "earlyStop=false"];
+    const args = [...slow, "--epsilon", "0.02,8/255", "--count", "12", "--chunk", "2", "--json"];
     const out = join(folder, "stopped");
     const { child, finished } = start([...args, "--out", out]);
     const waiting = setInterval(() => {
@@ -48,32 +48,54 @@ describe("sdim attack", () => {
     expect(kept.length).toBeGreaterThan(0);
     expect(kept.length).toBeLessThan(6);
     const grid = join(folder, "grid.png");
-    const [resumed, whole] = await Promise.all([sdim(...args, "--out", out, "--grid", grid, "--grid-rows", "3"), sdim(...args)]);
+    const resumed = await sdim(...args, "--out", out, "--grid", grid, "--grid-rows", "3");
     expect(resumed.code).toBe(0);
+    const whole = await sdimHere(...args);
     const record = result(resumed.stdout);
     expect(record.attack).toEqual(result(whole.stdout).attack);
     expect(record.attack).toMatchObject({
       attack: "pgd",
-      settings: { steps: 200, loss: "margin" },
-      samples: 24,
+      settings: { steps: 100, loss: "margin" },
+      samples: 12,
       criterion: "misclassified",
     });
     expect(record).toMatchObject({
       circumstances: { command: expect.stringContaining("sdim attack") },
       modelFile: { path: model, sha256: expect.stringMatching(/^\w{64}$/) },
-      data: { name: "mnist", split: "test", count: 24 },
+      data: { name: "mnist", split: "test", count: 12 },
       targets: null,
     });
     expect(record.attack.outcomes.map(({ epsilon }: { epsilon: number }) => epsilon)).toEqual([0.02, 8 / 255]);
     expect(record.attack.outcomes[0].percentiles.map(({ percentile }: { percentile: number }) => percentile)).toEqual([1, 2]);
     expect(result(readFileSync(join(out, "result.json"), "utf8"))).toEqual(record);
     expect(await sharp(grid).metadata()).toMatchObject({ width: 3 * 102 + 256, height: 24 + 3 * 102 + 6 });
-    const changed = await sdim(...args, "--out", out, "--seed", "5");
+    const changed = await sdimHere(...args, "--out", out, "--seed", "5");
     expect(changed).toMatchObject({ code: 2, stderr: expect.stringContaining("differs in seed (0 there, 5 now)") });
   });
 
+  it("takes over what is there when more images are asked for, with the same guides; carries samples over where asked to", async () => {
+    const matching = ["attack", model, ...small, "--attack", "match-sample", "--steps", "5", "--guides", "2", "--epsilon", "0.1,0.3"];
+    const args = [...matching, "--carry-over", "--chunk", "2", "--json"];
+    const [grown, whole] = [join(folder, "grown"), join(folder, "whole")];
+    await sdimHere(...args, "--count", "3", "--out", grown);
+    const changedAt = (name: string) => statSync(join(grown, name)).mtimeMs;
+    const [kept, last] = ["samples-000000-000001.safetensors", "samples-000002-000002.safetensors"];
+    const before = changedAt(kept);
+    const after = await sdimHere(...args, "--count", "5", "--out", grown);
+    const once = await sdimHere(...args, "--count", "5", "--out", whole);
+    expect([after.code, once.code]).toEqual([0, 0]);
+    expect(changedAt(kept)).toBe(before);
+    expect(readdirSync(grown).sort()).toEqual([...readdirSync(whole), last].sort());
+    for (const name of readdirSync(whole).filter((one) => one.endsWith(".safetensors"))) {
+      expect(readFileSync(join(grown, name)).equals(readFileSync(join(whole, name)))).toBe(true);
+    }
+    const { attack } = result(after.stdout);
+    expect(attack).toEqual(result(once.stdout).attack);
+    expect(attack).toMatchObject({ samples: 5, carryOver: true });
+  });
+
   it("prints a table, and takes a discriminative model the same way", async () => {
-    const { code, stdout } = await sdim(
+    const { code, stdout } = await sdimHere(
       "attack",
       twin,
       ...small,
@@ -104,13 +126,15 @@ describe("sdim attack", () => {
     ["too many images", ["--attack", "fgsm", "--epsilon", "0.1", "--count", "10001"], "count: expected 1 to 10000"],
     ["a percentile that is not there", ["--attack", "fgsm", "--epsilon", "0.1", "--percentile", "33"], "percentile 33"],
     ["options of one attack with the suite", ["--standard", "--targets", "next"], "leave out --targets"],
+    ["what the suite decides itself", ["--standard", "--carry-over"], "leave out --carry-over"],
+    ["two counts", ["--standard", "--quick", "--count", "3"], "leave out --count 3, or --quick"],
     ["settings with the suite", ["--standard", "--steps", "3"], "leave out steps"],
   ])("refuses %s", async (_, args, message) => {
-    expect(await sdim("attack", model, ...small, ...args)).toMatchObject({ code: 2, stderr: expect.stringContaining(message) });
+    expect(await sdimHere("attack", model, ...small, ...args)).toMatchObject({ code: 2, stderr: expect.stringContaining(message) });
   });
 
   it("says which models an attack cannot be made on", async () => {
-    const refused = await sdim("attack", twin, ...small, "--attack", "match-mean", "--epsilon", "0.1", "--count", "4");
+    const refused = await sdimHere("attack", twin, ...small, "--attack", "match-mean", "--epsilon", "0.1", "--count", "4");
     expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining("needs class means, a discriminative model has none") });
   });
 });
@@ -134,7 +158,7 @@ describe("sdim reproduce, of attacks", () => {
       "--threads",
       "1",
     ];
-    expect(await sdim(...args)).toMatchObject({ code: 0 });
+    expect(await sdimHere(...args)).toMatchObject({ code: 0 });
     const { rows, columns, notes, madeFrom } = result(readFileSync(join(out, "figure4.json"), "utf8"));
     expect(columns).toHaveLength(11);
     expect(rows.map(({ label }: { label: string }) => label)).toContain(
@@ -146,10 +170,10 @@ describe("sdim reproduce, of attacks", () => {
     expect(readFileSync(join(out, "figure4.svg"), "utf8")).toContain("data:image/png;base64,");
     expect((await sharp(join(out, "figure4.png")).metadata()).width).toBeGreaterThan(900);
     expect(readdirSync(join(runs, "attacks", "mnist"))).toContain("pgd");
-    const again = await sdim(...args);
+    const again = await sdimHere(...args);
     expect(again.code).toBe(0);
     expect(result(readFileSync(join(out, "figure4.json"), "utf8")).rows).toEqual(rows);
-    const missing = await sdim("reproduce", "figure5", "--models", models, "--out", out, "--runs", runs);
+    const missing = await sdimHere("reproduce", "figure5", "--models", models, "--out", out, "--runs", runs);
     expect(missing).toMatchObject({ code: 2, stderr: expect.stringContaining("figure5: needs the model cifar10 or cifar10-softmax") });
   });
 });

@@ -1,5 +1,5 @@
 import { GraphModel } from "../../src/attacks/model.ts";
-import { add, matmul, mul, parameter, reshape, square, sub, sum, transpose } from "../../src/graph/build.ts";
+import { add, div, matmul, mul, parameter, reshape, square, sub, sum, transpose } from "../../src/graph/build.ts";
 
 // Models small enough that the nearest adversarial is known in closed form.
 
@@ -60,8 +60,13 @@ export function linearModel({ rows, bias = rows.map(() => 0), thresholds = rows.
   );
 }
 
-/** s_c(x) = -|x - mu_c|^2 / 2 + b_c; the representation is x, the class means are the rows. */
-export function gaussianModel({ rows, bias = rows.map(() => 0), thresholds = rows.map(() => -1e6) }: SmallModel): GraphModel {
+/** s_c(x) = -|(x - mu_c) / sigma_c|^2 / 2 + b_c; the representation is x, the class means are the rows; sigma: default 1. */
+export function gaussianModel({
+  rows,
+  bias = rows.map(() => 0),
+  thresholds = rows.map(() => -1e6),
+  deviations = rows.map((row) => row.map(() => 1)),
+}: SmallModel & { readonly deviations?: readonly (readonly number[])[] }): GraphModel {
   const [classes, dimension] = [rows.length, rows[0]!.length];
   return new GraphModel(
     {
@@ -71,10 +76,12 @@ export function gaussianModel({ rows, bias = rows.map(() => 0), thresholds = row
       build: (graph, x) => {
         const representation = reshape(x, [x.type.shape[0]!, dimension]);
         const difference = sub(reshape(x, [x.type.shape[0]!, 1, dimension]), parameter(graph, "means", [1, classes, dimension]));
-        return { representation, scores: add(mul(sum(square(difference), [2]), -0.5), parameter(graph, "bias", [classes])) };
+        const standardised = div(difference, parameter(graph, "deviations", [1, classes, dimension]));
+        return { representation, scores: add(mul(sum(square(standardised), [2]), -0.5), parameter(graph, "bias", [classes])) };
       },
       weights: new Map([
         ["means", flat(rows)],
+        ["deviations", flat(deviations)],
         ["bias", Float32Array.from(bias)],
       ]),
       thresholds: Float32Array.from(thresholds),

@@ -8,19 +8,19 @@ import { type DataOptions, loadOptions, loadWithProgress, optionsOfModel, requir
 import type { LoadedModel } from "./model.ts";
 
 /** As many images as the paper attacks; as many guides, however many are attacked. */
-export const usualCount = 1000;
+const usualCount = 1000;
 
 /**
- * The first `count` images of the data (default: 1,000, or all where there are fewer), as the network sees them. Guides are the first 1,000
+ * The first `count` images of the data (default: `usual`, or all where there are fewer), as the network sees them. Guides are the first 1,000
  * whatever the count, so that what is made of an image does not depend on it.
  * Errors: UserError for a count that is 0 or above the set's, other classes or other channels than the model's.
  */
 export async function loadSamples(
   { card, model }: LoadedModel,
   spec: string,
-  options: DataOptions & { readonly split: Split; readonly count?: number },
+  options: DataOptions & { readonly split: Split; readonly count?: number; readonly usual?: number },
 ): Promise<{ readonly data: ImageSet; readonly samples: Samples }> {
-  const { count: asked, split } = options;
+  const { count: asked, usual = usualCount, split } = options;
   const all = await loadWithProgress(spec, split, loadOptions(options, optionsOfModel(card)));
   requireOwnImages(options, [all]);
   if (all.classNames.join("\n") !== card.classNames.join("\n")) {
@@ -29,13 +29,13 @@ export async function loadSamples(
   if (asked !== undefined && (asked < 1 || asked > all.count)) {
     throw new UserError(`count: expected 1 to ${all.count}, as many images as ${all.name} (${all.split}) has, got ${asked}`);
   }
-  const usual = Math.min(usualCount, all.count);
-  const data = takeFirst(all, asked ?? usual);
-  const seen = takeFirst(all, Math.max(data.count, usual));
+  const data = takeFirst(all, asked ?? Math.min(usual, all.count));
+  const guides = Math.min(usualCount, all.count);
+  const seen = takeFirst(all, Math.max(data.count, guides));
   const images = await networkImages(seen, model.shape);
   const first = (count: number) => ({
     images: images.subarray(0, count * sizeOfImage(model.shape)),
     labels: seen.labels.subarray(0, count),
   });
-  return { data, samples: { ...first(data.count), guides: first(usual) } };
+  return { data, samples: { ...first(data.count), guides: first(guides) } };
 }

@@ -17,15 +17,15 @@ import { withAttackConsole } from "./progress.ts";
 import { type AttackSource, attackSource } from "./record.ts";
 import { loadSamples } from "./samples.ts";
 
-/** Images of a quick run. */
+/** Images of a quick run, where there are as many. */
 const quickCount = 64;
 
 /** The fixed suite: robustness.json and robustness.html in the folder, attacks cached beside them. */
 export async function attackStandard(loaded: LoadedModel, options: AttackCommandOptions): Promise<void> {
   refuseOptionsOfOneAttack(options);
-  const { out, seed, epsilon, epsilonL2, chunk, quick } = options;
-  const count = options.count ?? (quick ? quickCount : undefined);
-  const { data, samples } = await loadSamples(loaded, options.data, { ...options, ...(count === undefined ? {} : { count }) });
+  const { out, seed, epsilon, epsilonL2, chunk, quick, count } = options;
+  if (quick && count !== undefined) throw new UserError(`--quick takes ${quickCount} images; leave out --count ${count}, or --quick`);
+  const { data, samples } = await loadSamples(loaded, options.data, { ...options, ...(quick ? { usual: quickCount } : {}) });
   const twin = options.twin === undefined ? undefined : loadForAttack(options.twin, options.percentile.slice(0, 1), options);
   requireTwin(loaded, twin);
   const epsilons = { linf: epsilon ?? standardEpsilons.linf, l2: epsilonL2 ?? standardEpsilons.l2 };
