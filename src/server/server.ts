@@ -83,10 +83,11 @@ function fastify({ limits }: ServerOptions, logger: FastifyBaseLogger): FastifyI
     // One line per request is written below: without addresses' queries, headers or bodies.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: limits.jsonBytes,
-    // Slow clients: a request must have come within this time, an idle connection is closed.
+    // Slow clients: a request must have come within this time, an idle connection is closed; later than load balancers let go of it (60 s), so
+    // that none is closed while a request is on its way.
     requestTimeout: limits.requestMs,
     connectionTimeout: 2 * limits.requestMs,
-    keepAliveTimeout: 10_000,
+    keepAliveTimeout: 75_000,
     http: {
       headersTimeout: Math.min(limits.requestMs, 10_000),
       connectionsCheckingInterval: Math.min(1000, limits.requestMs),
