@@ -6,7 +6,7 @@ import { type Criterion, judge, misclassified, misclassifiedAndAccepted, targete
 import { type Distance, isWithin, perturbationSizes, sizeOfImage } from "./distance.ts";
 import type { AttackedModel, Scores } from "./model.ts";
 import { type Guides, Problem, type Queries } from "./problem.ts";
-import { requireClasses, requireImages } from "./requirements.ts";
+import { requireEpsilon, requireSamples } from "./requirements.ts";
 import { indices, row, takeRows } from "./rows.ts";
 
 // What an attack is, and the book-keeping of all of them: who is attacked, bounds, fresh judgement, sizes, queries.
@@ -19,6 +19,8 @@ interface AttackCommon {
   readonly needs: "gradients" | "scores" | "decisions";
   /** Made against the reject rule: unless another criterion is named, an adversarial must be accepted, too. */
   readonly isAdaptive?: boolean;
+  /** Imitates guides or starts from them: only then a problem has any, and a sample's adversarial depends on who they are. */
+  readonly usesGuides?: boolean;
   /** As resolved: what a result file says. */
   readonly settings: Readonly<Record<string, unknown>>;
 }
@@ -84,7 +86,7 @@ export interface Samples {
   readonly targets?: Int32Array;
   /**
    * Whom attacks may imitate, or start from where they see decisions alone. Default: the samples that are attacked; give them where a set is
-   * attacked in parts.
+   * attacked in parts. Attacks that use none (`usesGuides`) do not see them.
    */
   readonly guides?: Guides;
 }
@@ -94,6 +96,12 @@ export interface AttackOptions {
   readonly criterion?: Criterion;
   /** Of the attack's distance; a fixed-epsilon attack runs for each, a minimal one is judged at each. */
   readonly epsilons?: readonly number[];
+  /**
+   * Whether a fixed-epsilon attack leaves alone, at a larger epsilon, what it has an adversarial of at a smaller one: that lies in the larger
+   * ball, too. Success then never falls as epsilon grows, and costs little where much has given way; a sample's adversarial is that of the
+   * smallest epsilon that it gave way at. Default: false, each epsilon by itself.
+   */
+  readonly carryOver?: boolean;
   readonly seed?: number;
   /**
    * Index of the first sample in the set it comes from: a set attacked in parts gives what it gives attacked as one, up to the rounding of
@@ -116,6 +124,7 @@ export interface AttackOutcome {
   /** 1 where the criterion is met by that pass and the perturbation is within epsilon, [N]. */
   readonly success: Uint8Array;
   readonly sizes: Readonly<Record<Distance, Float32Array>>;
+  /** At this epsilon alone: none of what was carried over to it. */
   readonly queries: Queries;
 }
 
@@ -125,6 +134,7 @@ export interface AttackResult {
   readonly distance: Distance;
   readonly criterion: string;
   readonly isTargeted: boolean;
+  readonly carryOver: boolean;
   readonly seed: number;
   readonly labels: Int32Array;
   readonly targets: Int32Array | undefined;
@@ -147,7 +157,7 @@ export async function runAttack(
   attack: Attack,
   options: AttackOptions = {},
 ): Promise<AttackResult> {
-  const { seed = 0, firstIndex = 0, checkpoint } = options;
+  const { carryOver = false, seed = 0, firstIndex = 0, checkpoint } = options;
   const { criterion = defaultCriterion(attack, samples) } = options;
   requireSeed(seed);
   requireSamples(model, samples, criterion);
@@ -159,22 +169,27 @@ export async function runAttack(
   const size = sizeOfImage(model.shape);
   const clean = await model.score(images);
   const attacked = Uint8Array.from(labels, (label, i) => Number(clean.labels[i] === label));
-  const rows = indices(labels.length).filter((i) => attacked[i] === 1);
-  const problemAt = (epsilon: number | null) =>
+  const all = indices(labels.length).filter((i) => attacked[i] === 1);
+  const ofRows = (rows: readonly number[]) => ({
+    images: takeRows(images, size, rows),
+    labels: Int32Array.from(rows, (i) => labels[i]!),
+  });
+  const imitated = attack.usesGuides ? { guides: guides ?? ofRows(all) } : {};
+  const problemAt = (epsilon: number | null, rows: readonly number[]) =>
     new Problem({
       model,
-      images: takeRows(images, size, rows),
-      labels: Int32Array.from(rows, (i) => labels[i]!),
+      ...ofRows(rows),
       ...(targets ? { targets: Int32Array.from(rows, (i) => targets[i]!) } : {}),
-      ...(guides ? { guides } : {}),
+      ...imitated,
       criterion,
       seed,
       sampleIndices: rows.map((i) => firstIndex + i),
       ...(options.onProgress ? { onProgress: (finished, count) => options.onProgress?.(epsilon, finished, count) } : {}),
       ...(checkpoint ? { checkpoint } : {}),
     });
-  const judged = async (problem: Problem, made: Float32Array): Promise<Omit<AttackOutcome, "epsilon">> => {
-    const final = images.slice();
+  /** `before`: where samples that are not among the rows are as they were left. */
+  const judged = async (problem: Problem, rows: readonly number[], made: Float32Array, before = images): Promise<Judgement> => {
+    const final = before.slice();
     for (const [at, i] of rows.entries()) final.set(clipped(row(made, size, at)), i * size);
     const scores = await model.score(final);
     const isMet = judge(criterion, scores, { labels, targets });
@@ -188,27 +203,41 @@ export async function runAttack(
   };
   const outcomes: AttackOutcome[] = [];
   if (attack.kind === "minimal") {
-    const problem = problemAt(null);
-    const outcome = await judged(problem, await attack.perturb(problem));
+    const problem = problemAt(null, all);
+    const outcome = await judged(problem, all, await attack.perturb(problem));
     for (const epsilon of epsilons) outcomes.push({ ...outcome, epsilon, success: within(outcome, attack.distance, epsilon) });
   } else {
-    for (const epsilon of epsilons as readonly number[]) {
-      const problem = problemAt(epsilon);
-      const outcome = await judged(problem, await attack.perturb(problem, epsilon));
-      outcomes.push({ ...outcome, epsilon, success: within(outcome, attack.distance, epsilon) });
+    const given = epsilons as readonly number[];
+    // The smallest first, so that there is something to carry over.
+    const order = carryOver ? indices(given.length).sort((a, b) => given[a]! - given[b]!) : indices(given.length);
+    let last: AttackOutcome | undefined;
+    for (const k of order) {
+      const epsilon = given[k]!;
+      const smaller = carryOver ? last : undefined;
+      const rows = all.filter((i) => smaller?.success[i] !== 1);
+      const problem = problemAt(epsilon, rows);
+      const made = rows.length > 0 ? await attack.perturb(problem, epsilon) : problem.images;
+      const outcome = await judged(problem, rows, made, smaller?.images);
+      last = { ...outcome, epsilon, success: within(outcome, attack.distance, epsilon) };
+      outcomes[k] = last;
     }
   }
   const { name, settings, distance } = attack;
   const isTargeted = targets !== undefined;
-  return { attack: name, settings, distance, criterion: criterion.name, isTargeted, seed, labels, targets, clean, attacked, outcomes };
+  return {
+    ...{ attack: name, settings, distance, criterion: criterion.name, isTargeted, carryOver, seed },
+    ...{ labels, targets, clean, attacked, outcomes },
+  };
 }
+
+type Judgement = Omit<AttackOutcome, "epsilon">;
 
 function defaultCriterion({ isAdaptive = false }: Attack, { targets }: Samples): Criterion {
   if (targets) return isAdaptive ? targetedAndAccepted : targeted;
   return isAdaptive ? misclassifiedAndAccepted : misclassified;
 }
 
-const within = ({ success, sizes }: Omit<AttackOutcome, "epsilon">, distance: Distance, epsilon: number | null): Uint8Array =>
+const within = ({ success, sizes }: Judgement, distance: Distance, epsilon: number | null): Uint8Array =>
   success.map((value, i) => Number(value === 1 && isWithin(sizes[distance][i]!, epsilon)));
 
 const clipped = (image: Float32Array): Float32Array => image.map((value) => Math.min(1, Math.max(0, value)));
@@ -229,27 +258,6 @@ function epsilonsOf(attack: Attack, epsilons: readonly number[] | undefined): re
       `${attack.name}: needs epsilons (--epsilon): the largest ${attack.distance} distance, in units of the [0, 1] pixel range`,
     );
   }
-  for (const epsilon of epsilons) {
-    if (!Number.isFinite(epsilon) || epsilon < 0) throw new UserError(`epsilon: expected a number of at least 0, got ${epsilon}`);
-    if (attack.distance === "linf" && epsilon > 1) {
-      throw new UserError(
-        `epsilon: pixels are in [0, 1], so an linf distance is at most 1, got ${epsilon}; 8 of 255 grey levels is ${8 / 255}`,
-      );
-    }
-  }
+  for (const epsilon of epsilons) requireEpsilon(attack.distance, epsilon);
   return epsilons;
-}
-
-function requireSamples(model: AttackedModel, { images, labels, targets, guides }: Samples, criterion: Criterion): void {
-  const { classes } = model;
-  requireImages(model, "images", { images, labels });
-  if (guides) requireImages(model, "guides", guides);
-  if (!targets) {
-    if (criterion.needsTarget) throw new UserError(`criterion ${criterion.name}: needs a target class per image`);
-    return;
-  }
-  if (targets.length !== labels.length) throw new UserError(`targets: expected ${labels.length}, one per image, got ${targets.length}`);
-  requireClasses("targets", targets, classes);
-  const own = targets.findIndex((target, i) => target === labels[i]);
-  if (own >= 0) throw new UserError(`targets: image ${own} is of class ${labels[own]} itself; take another class`);
 }

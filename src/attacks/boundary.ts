@@ -20,7 +20,13 @@ export const boundary: AttackDefinition = defineAttack({
   about: "random walk along the decision boundary, by decisions alone",
   source: "Brendel, Rauber & Bethge 2018",
   settings,
-  create: (chosen) => ({ kind: "minimal", distance: "l2", needs: "decisions", perturb: (problem) => walkBoundary(problem, chosen) }),
+  create: (chosen) => ({
+    kind: "minimal",
+    distance: "l2",
+    needs: "decisions",
+    usesGuides: true,
+    perturb: (problem) => walkBoundary(problem, chosen),
+  }),
 });
 
 /** Halvings of the way from the start to the original. */

@@ -105,6 +105,7 @@ export function bestOfAttacks(attacks: readonly Attack[]): Procedure {
     distance,
     needs: demands[Math.max(...attacks.map(({ needs }) => demands.indexOf(needs)))]!,
     isAdaptive: attacks.some(({ isAdaptive }) => isAdaptive === true),
+    usesGuides: attacks.some(({ usesGuides }) => usesGuides === true),
   };
   if (attacks.every(({ kind }) => kind === "minimal")) {
     return { ...common, kind: "minimal", perturb: (problem) => bestOfRounds(problem, roundsAt(undefined), distance) };

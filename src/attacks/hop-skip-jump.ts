@@ -20,7 +20,13 @@ export const hopSkipJump: AttackDefinition = defineAttack({
   about: "steps along gradients of the boundary, estimated by decisions alone",
   source: "Chen, Jordan & Wainwright 2020",
   settings,
-  create: (chosen) => ({ kind: "minimal", distance: chosen.norm, needs: "decisions", perturb: (problem) => hop(problem, chosen) }),
+  create: (chosen) => ({
+    kind: "minimal",
+    distance: chosen.norm,
+    needs: "decisions",
+    usesGuides: true,
+    perturb: (problem) => hop(problem, chosen),
+  }),
 });
 
 /** Halvings of a step that leaves the adversarial images; after them the sample stays where it is. */

@@ -4,11 +4,15 @@ import { halvingSteps } from "./apgd.ts";
 import { type AttackDefinition, defineAttack, type FixedEpsilonAttack } from "./attack.ts";
 import { bestOfRounds, nearestClasses, type Round } from "./combine.ts";
 import type { Norm } from "./distance.ts";
+import type { AttackedModel, Scores } from "./model.ts";
+import type { Objective } from "./objectives.ts";
 import { ascend, ascentSettings } from "./pgd.ts";
-import type { Problem } from "./problem.ts";
+import type { Guides, Problem } from "./problem.ts";
 import { indices, row } from "./rows.ts";
 
 // Representation matching: moves z to where another class is at home, so that neither the decision nor the threshold sees a difference.
+
+const metrics = ["euclidean", "mahalanobis"] as const;
 
 interface MatchingSettings {
   readonly norm: Norm;
@@ -28,9 +32,19 @@ export const matchMean: AttackDefinition = defineAttack({
   source: "after Sabour et al. 2016, with the class means of Lu et al. for guides",
   settings: z.strictObject({
     ...common,
+    metric: z
+      .enum(metrics)
+      .default("mahalanobis")
+      .describe(
+        "distance to the mean; mahalanobis: in each direction by the class's standard deviation there, as its log-likelihood has it",
+      ),
     classes: z.int().min(1).default(3).describe("untargeted: how many of the nearest wrong classes to try, one after another"),
   }),
-  create: ({ classes, ...settings }) => matching(settings, (problem) => meansOfClasses(problem, classes)),
+  // -1/2 (z - mu_c)^T Sigma_c^-1 (z - mu_c) is log p(z|c) but for what does not depend on z.
+  create: ({ classes, metric, ...settings }) =>
+    metric === "euclidean"
+      ? matching(settings, toAnchors, (problem) => meansOfClasses(problem, classes))
+      : matching(settings, toClass, (problem) => indicatorsOfClasses(problem, classes)),
 });
 
 export const matchSample: AttackDefinition = defineAttack({
@@ -41,27 +55,41 @@ export const matchSample: AttackDefinition = defineAttack({
     ...common,
     guides: z.int().min(1).default(5).describe("how many of the nearest guides to try, one after another"),
   }),
-  create: ({ guides, ...settings }) => matching(settings, (problem) => nearestGuides(problem, guides)),
+  create: ({ guides, ...settings }) => {
+    const scoresOf = scoresOfGuides();
+    return { ...matching(settings, toAnchors, (problem) => nearestGuides(problem, guides, scoresOf)), usesGuides: true };
+  },
 });
 
-/** Per sample the representations to move to, the most promising first, [N][.][d]. */
-type Anchors = (problem: Problem) => Promise<(readonly Float32Array[])[]>;
+/** An objective, and of its inputs the one that says where to. */
+interface Aim {
+  readonly objective: Objective;
+  readonly input: "anchors" | "classWeights";
+}
+
+const toAnchors: Aim = { objective: { kind: "matching" }, input: "anchors" };
+const toClass: Aim = { objective: { kind: "weighted" }, input: "classWeights" };
+
+/** Per sample the rows of the aim's input to try, the most promising first, [N][.][width]. */
+type Goals = (problem: Problem) => Promise<(readonly Float32Array[])[]>;
 
 /** Its steps are those of Auto-PGD, from the image itself. */
-const matching = (settings: MatchingSettings, anchorsOf: Anchors): Omit<FixedEpsilonAttack, "name" | "settings"> => ({
+const matching = (
+  settings: MatchingSettings,
+  { objective, input }: Aim,
+  goalsOf: Goals,
+): Omit<FixedEpsilonAttack, "name" | "settings"> => ({
   kind: "fixed-epsilon",
   distance: settings.norm,
   needs: "gradients",
   isAdaptive: true,
   perturb: async (problem, epsilon) => {
-    const anchors = await anchorsOf(problem);
-    const { dimension } = problem.model;
-    const rounds = indices(Math.max(0, ...anchors.map(({ length }) => length))).map((rank): Round => {
-      const takesPart = (sample: number) => anchors[sample]!.length > rank;
+    const goals = await goalsOf(problem);
+    const rounds = indices(Math.max(0, ...goals.map(({ length }) => length))).map((rank): Round => {
+      const takesPart = (sample: number) => goals[sample]!.length > rank;
       const perturb = (part: Problem, rows: readonly number[]) => {
-        const towards = new Float32Array(rows.length * dimension);
-        for (const [i, sample] of rows.entries()) towards.set(anchors[sample]![rank]!, i * dimension);
-        const pursuit = { objective: { kind: "matching" }, anchors: towards } as const;
+        const towards = Float32Array.from(rows.flatMap((sample) => Array.from(goals[sample]![rank]!)));
+        const pursuit = { objective, inputs: { [input]: towards } };
         const ascent = { ...settings, randomStart: false, restarts: 1 };
         return ascend(part, epsilon, ascent, pursuit, () => halvingSteps(part, epsilon, settings));
       };
@@ -72,23 +100,48 @@ const matching = (settings: MatchingSettings, anchorsOf: Anchors): Omit<FixedEps
 });
 
 async function meansOfClasses(problem: Problem, count: number): Promise<Float32Array[][]> {
-  const { classMeans, dimension } = problem.model;
-  if (!classMeans) {
-    throw new UserError("match-mean: needs class means, a discriminative model has none; take match-sample");
-  }
-  const { targets } = problem;
-  const classes = targets ? Array.from(targets, (target) => [target]) : await nearestClasses(problem, count);
-  return classes.map((wanted) => wanted.map((c) => row(classMeans, dimension, c)));
+  const classMeans = requireMeans(problem);
+  const classes = await wantedClasses(problem, count);
+  return classes.map((wanted) => wanted.map((c) => row(classMeans, problem.model.dimension, c)));
+}
+
+/** 1 at the class, 0 elsewhere: the weights of its log-likelihood alone. */
+async function indicatorsOfClasses(problem: Problem, count: number): Promise<Float32Array[][]> {
+  requireMeans(problem);
+  const classes = await wantedClasses(problem, count);
+  return classes.map((wanted) => wanted.map((c) => Float32Array.from({ length: problem.model.classes }, (_, k) => Number(k === c))));
+}
+
+function requireMeans({ model: { classMeans } }: Problem): Float32Array {
+  if (classMeans) return classMeans;
+  throw new UserError("match-mean: needs class means, a discriminative model has none; take match-sample");
+}
+
+const wantedClasses = async (problem: Problem, count: number): Promise<readonly number[][]> =>
+  problem.targets ? Array.from(problem.targets, (target) => [target]) : nearestClasses(problem, count);
+
+type ScoresOfGuides = (problem: Problem) => Promise<Scores>;
+
+/** Scores guides once for all parts of a set and all epsilons. They are nobody's query. */
+function scoresOfGuides(): ScoresOfGuides {
+  const known = new WeakMap<Guides, { readonly model: AttackedModel; readonly scores: Scores }>();
+  return async ({ model, guides }) => {
+    const found = known.get(guides);
+    if (found?.model === model) return found.scores;
+    const scores = await model.score(guides.images);
+    known.set(guides, { model, scores });
+    return scores;
+  };
 }
 
 /**
  * Guides are right and accepted as they are; those of the class wanted (untargeted: of all wrong classes) nearest in representation come
- * first. Scoring the guides is nobody's query. Errors: UserError when a sample has no guide.
+ * first. Errors: UserError when a sample has no guide.
  */
-async function nearestGuides(problem: Problem, count: number): Promise<Float32Array[][]> {
+async function nearestGuides(problem: Problem, count: number, scoresOf: ScoresOfGuides): Promise<Float32Array[][]> {
   const { model, guides, labels, targets } = problem;
   const { dimension } = model;
-  const scored = await model.score(guides.images);
+  const scored = await scoresOf(problem);
   const usable = indices(guides.labels.length).filter((i) => scored.labels[i] === guides.labels[i] && scored.accepted[i] === 1);
   const all = indices(problem.count);
   const { representations } = await problem.score(all, problem.images);

@@ -21,8 +21,8 @@ export interface AscentSettings {
 /** What each step makes larger. */
 export interface Pursuit {
   readonly objective: Objective;
-  /** [N, d], for an objective that needs them. */
-  readonly anchors?: Float32Array;
+  /** What the objective is about, for one that needs that: N rows each. */
+  readonly inputs?: Readonly<Partial<Record<"anchors" | "classWeights", Float32Array>>>;
 }
 
 /** Moves a sample's image, in place, from where the objective has this value and gradient; it stays in the ball and in [0, 1]. */
@@ -108,11 +108,12 @@ export async function ascend(
   problem: Problem,
   epsilon: number,
   settings: AscentSettings,
-  { objective, anchors }: Pursuit,
+  { objective, inputs = {} }: Pursuit,
   startMoving: () => Move,
 ): Promise<Float32Array> {
   const { size } = problem;
-  const { dimension } = problem.model;
+  const inputsOf = (rows: readonly number[]) =>
+    Object.fromEntries(Object.entries(inputs).map(([name, all]) => [name, takeRows(all, all.length / problem.count, rows)]));
   const best = problem.images.slice();
   const found = new Uint8Array(problem.count);
   const value = new Float32Array(problem.count).fill(Number.NEGATIVE_INFINITY);
@@ -138,7 +139,7 @@ export async function ascend(
       });
     }
     for (let step = 0; step <= settings.steps && rows.length > 0; step++) {
-      const judged = await problem.gradient(objective, rows, x, anchors ? { anchors: takeRows(anchors, dimension, rows) } : {});
+      const judged = await problem.gradient(objective, rows, x, inputsOf(rows));
       keep(rows, x, judged);
       const left = indices(rows.length).filter((i) => isOpen(rows[i]!));
       const gradient = takeRows(judged.gradient, size, left);

@@ -1,4 +1,4 @@
-import { InternalError } from "../core/errors.ts";
+import { InternalError, UserError } from "../core/errors.ts";
 import { Random } from "../core/random.ts";
 import { type Criterion, type Goal, judge } from "./criteria.ts";
 import { type ImageShape, sizeOfImage } from "./distance.ts";
@@ -35,7 +35,7 @@ export interface ProblemParts {
   readonly labels: Int32Array;
   /** Classes wanted, [N]. */
   readonly targets?: Int32Array;
-  /** Default: the samples themselves. */
+  /** Of an attack that uses them. */
   readonly guides?: Guides;
   readonly criterion: Criterion;
   readonly seed: number;
@@ -58,7 +58,6 @@ export class Problem {
   readonly images: Float32Array;
   readonly labels: Int32Array;
   readonly targets: Int32Array | undefined;
-  readonly guides: Guides;
   readonly criterion: Criterion;
   readonly count: number;
   readonly shape: ImageShape;
@@ -73,7 +72,6 @@ export class Problem {
     this.images = parts.images;
     this.labels = parts.labels;
     this.targets = parts.targets;
-    this.guides = parts.guides ?? parts;
     this.criterion = parts.criterion;
     this.count = parts.labels.length;
     this.shape = parts.model.shape;
@@ -86,6 +84,12 @@ export class Problem {
     return this.targets !== undefined;
   }
 
+  /** Errors: UserError when the attack does not say that it uses guides: parts kept of it would be taken for those of other guides. */
+  get guides(): Guides {
+    if (this.parts.guides) return this.parts.guides;
+    throw new UserError("attack: asks for guides without saying so; give it `usesGuides: true`");
+  }
+
   goal(row: number): Goal {
     return { label: this.labels[row]!, target: this.targets?.[row] };
   }
@@ -96,12 +100,13 @@ export class Problem {
    */
   part(rows: readonly number[], purpose: string, targets?: Int32Array): Problem {
     const wanted = targets ?? (this.targets && atRows(this.targets, rows));
+    const { guides } = this.parts;
     return new Problem({
       model: this.model,
       images: takeRows(this.images, this.size, rows),
       labels: atRows(this.labels, rows),
       ...(wanted ? { targets: wanted } : {}),
-      guides: this.guides,
+      ...(guides ? { guides } : {}),
       criterion: this.criterion,
       seed: this.parts.seed,
       sampleIndices: rows.map((row) => this.parts.sampleIndices[row]!),

@@ -1,12 +1,42 @@
 import { UserError } from "../core/errors.ts";
-import { sizeOfImage } from "./distance.ts";
+import type { Criterion } from "./criteria.ts";
+import { type Distance, sizeOfImage } from "./distance.ts";
 import type { AttackedModel } from "./model.ts";
 import type { Guides } from "./problem.ts";
 
-// What images and classes that a caller gives must be.
+// What images, classes and epsilons that a caller gives must be.
+
+/** What is attacked: images with their classes, and perhaps classes wanted and guides. */
+interface Attackable extends Guides {
+  readonly targets?: Int32Array;
+  readonly guides?: Guides;
+}
+
+/** Errors: UserError as of `requireImages`, of guides too; when the criterion needs targets, or a target is no class or the sample's own. */
+export function requireSamples(model: AttackedModel, { images, labels, targets, guides }: Attackable, criterion: Criterion): void {
+  requireImages(model, "images", { images, labels });
+  if (guides) requireImages(model, "guides", guides);
+  if (!targets) {
+    if (criterion.needsTarget) throw new UserError(`criterion ${criterion.name}: needs a target class per image`);
+    return;
+  }
+  if (targets.length !== labels.length) throw new UserError(`targets: expected ${labels.length}, one per image, got ${targets.length}`);
+  requireClasses("targets", targets, model.classes);
+  const own = targets.findIndex((target, i) => target === labels[i]);
+  if (own >= 0) throw new UserError(`targets: image ${own} is of class ${labels[own]} itself; take another class`);
+}
+
+/** Errors: UserError when it is negative, no number, or in linf above 1. */
+export function requireEpsilon(distance: Distance, epsilon: number): void {
+  if (!Number.isFinite(epsilon) || epsilon < 0) throw new UserError(`epsilon: expected a number of at least 0, got ${epsilon}`);
+  if (distance !== "linf" || epsilon <= 1) return;
+  throw new UserError(
+    `epsilon: pixels are in [0, 1], so an linf distance is at most 1, got ${epsilon}; 8 of 255 grey levels is ${8 / 255}`,
+  );
+}
 
 /** Errors: UserError when the images have the wrong size or leave [0, 1], or a label is no class. `what`: their name in messages. */
-export function requireImages({ shape, classes }: AttackedModel, what: string, { images, labels }: Guides): void {
+function requireImages({ shape, classes }: AttackedModel, what: string, { images, labels }: Guides): void {
   const size = sizeOfImage(shape);
   if (images.length !== labels.length * size) {
     throw new UserError(
@@ -23,7 +53,7 @@ export function requireImages({ shape, classes }: AttackedModel, what: string, {
 }
 
 /** Errors: UserError when a value is no class. */
-export function requireClasses(what: string, values: Int32Array, classes: number): void {
+function requireClasses(what: string, values: Int32Array, classes: number): void {
   const wrong = values.findIndex((value) => value < 0 || value >= classes);
   if (wrong >= 0) throw new UserError(`${what}: expected classes 0 to ${classes - 1}, got ${values[wrong]} for image ${wrong}`);
 }

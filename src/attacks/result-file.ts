@@ -14,6 +14,7 @@ const header = z.strictObject({
   distance: z.enum(distances),
   criterion: z.string(),
   isTargeted: z.boolean(),
+  carryOver: z.boolean(),
   seed: z.int(),
   count: z.int().nonnegative(),
   classes: z.int().positive(),

@@ -2,6 +2,8 @@ import { afterAll, describe, expect, it } from "vitest";
 import { runAttack } from "../../src/attacks/attack.ts";
 import { makeAttack } from "../../src/attacks/attacks.ts";
 import { misclassified, misclassifiedAndAccepted } from "../../src/attacks/criteria.ts";
+import type { AttackedModel, GraphModel } from "../../src/attacks/model.ts";
+import type { Guides } from "../../src/attacks/problem.ts";
 import { attackRates } from "../../src/attacks/rates.ts";
 import { gaussianModel } from "../support/attacked-models.ts";
 
@@ -35,6 +37,7 @@ const adaptive = [
   { name: "apgd", settings: { loss: "accepted", targets: 2, norm: "l2" } },
   { name: "match-mean", settings: { classes: 2 } },
   { name: "match-mean", settings: { classes: 2, norm: "l2" } },
+  { name: "match-mean", settings: { classes: 2, metric: "euclidean" } },
   { name: "match-sample", settings: {} },
   { name: "adaptive", settings: {} },
   { name: "cw-l2", settings: { loss: "accepted", steps: 200, binarySearchSteps: 4, initialConstant: 1 } },
@@ -85,8 +88,8 @@ describe("a planted adversarial region", () => {
 describe("matching", () => {
   it("heads for the class wanted, and for that alone", async () => {
     const aimed = { ...samples, targets: Int32Array.of(1) };
-    for (const name of ["match-mean", "match-sample"]) {
-      const result = await runAttack(trap, aimed, makeAttack(name), { epsilons: [epsilon] });
+    for (const [name, settings] of [["match-mean"], ["match-mean", { metric: "euclidean" }], ["match-sample"]] as const) {
+      const result = await runAttack(trap, aimed, makeAttack(name, settings), { epsilons: [epsilon] });
       expect(result.criterion).toBe("targeted-and-accepted");
       expect(result.outcomes[0]!.success[0]).toBe(1);
       expect(distanceFromPlanted(result.outcomes[0]!.images)).toBeLessThanOrEqual(radius);
@@ -103,6 +106,28 @@ describe("matching", () => {
     const both = { images: samples.guides.images, labels: samples.guides.labels };
     const { outcomes } = await runAttack(model, both, makeAttack("match-sample"), { epsilons: [epsilon] });
     expect(Array.from(outcomes[0]!.success)).toEqual([1, 1]);
+  });
+
+  it("scores its guides once for all epsilons and parts of a set, and again for another model", async () => {
+    const attack = makeAttack("match-sample", { steps: 2 });
+    const countedRun = async (of: GraphModel, guides: Guides) => {
+      let scored = 0;
+      const counted: AttackedModel = {
+        ...{ shape: of.shape, classes: of.classes, dimension: of.dimension, thresholds: of.thresholds },
+        score: (x) => {
+          if (x === guides.images) scored++;
+          return of.score(x);
+        },
+        gradient: of.gradient.bind(of),
+        release: () => Promise.resolve(),
+      };
+      const part = { ...samples, guides };
+      for (const firstIndex of [0, 1]) await runAttack(counted, part, attack, { epsilons: [0.1, 0.2], firstIndex });
+      return scored;
+    };
+    expect(await countedRun(model, samples.guides)).toBe(1);
+    expect(await countedRun(trap, samples.guides)).toBe(1);
+    expect(await countedRun(trap, { ...samples.guides })).toBe(1);
   });
 
   it("needs class means, or a guide that is right and accepted", async () => {

@@ -28,7 +28,7 @@ const settingsOf: Readonly<Record<string, readonly Readonly<Record<string, unkno
     { steps: 20, binarySearchSteps: 2, initialConstant: 1, loss: "accepted" },
   ],
   deepfool: [{ steps: 5 }, { steps: 5, norm: "linf" }],
-  "match-mean": [{ steps: 10 }, { steps: 10, norm: "l2" }],
+  "match-mean": [{ steps: 10 }, { steps: 10, metric: "euclidean", norm: "l2" }],
   "match-sample": [{ steps: 10, guides: 2 }],
   adaptive: [{ steps: 5, targets: 2, guides: 2 }],
   noise: [{ tries: 5 }, { tries: 5, kind: "gaussian" }, { tries: 5, kind: "salt" }],
@@ -155,6 +155,25 @@ describe.each(cases)("$name", ({ definition, settings }) => {
   it("gives the same for the same seed, whatever other epsilons there are", async () => {
     const again = await run({ epsilons: epsilons.slice(1) });
     expect(again.outcomes).toEqual(result.outcomes.slice(1));
+  });
+
+  it("leaves alone at a larger epsilon what it carries over from a smaller one, and loses no success", async () => {
+    const { outcomes: carried } = await run({ epsilons: epsilons.toReversed(), carryOver: true });
+    expect(carried.map(({ epsilon }) => epsilon)).toEqual(epsilons.toReversed());
+    const [large, small] = carried as [(typeof carried)[0], (typeof carried)[0]];
+    const [aloneSmall, aloneLarge] = result.outcomes as [(typeof carried)[0], (typeof carried)[0]];
+    expect(small).toEqual(aloneSmall);
+    if (attack.kind === "minimal") {
+      expect(large).toEqual(aloneLarge);
+      return;
+    }
+    for (let i = 0; i < count; i++) {
+      expect(large.success[i]).toBeGreaterThanOrEqual(Math.max(small.success[i]!, aloneLarge.success[i]!));
+      if (small.success[i] === 0) continue;
+      expect(imageOf(large.images, i)).toEqual(imageOf(small.images, i));
+      expect(large.sizes[attack.distance][i]).toBe(small.sizes[attack.distance][i]);
+      expect(large.queries.scores[i]! + large.queries.gradients[i]!).toBe(0);
+    }
   });
 
   it("gives for a set in two parts what it gives for the whole", async () => {

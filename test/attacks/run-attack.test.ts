@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { type AttackOptions, runAttack, type Samples } from "../../src/attacks/attack.ts";
+import { type Attack, type AttackOptions, runAttack, type Samples } from "../../src/attacks/attack.ts";
 import { attackNames, makeAttack } from "../../src/attacks/attacks.ts";
 import { targeted } from "../../src/attacks/criteria.ts";
 import { UserError } from "../../src/core/errors.ts";
@@ -100,6 +100,21 @@ describe("an attack by name", () => {
   it("exists once", () => {
     expect(new Set(attackNames).size).toBe(attackNames.length);
   });
+});
+
+it("an attack that looks at guides without saying so is refused", async () => {
+  const looks: Attack = {
+    name: "custom",
+    kind: "minimal",
+    distance: "l2",
+    needs: "decisions",
+    settings: {},
+    perturb: async ({ images, guides }) => images.map((value) => value + 0 * guides.labels.length),
+  };
+  const guided = { ...good, guides: good };
+  await expect(runAttack(model, guided, looks)).rejects.toThrow("asks for guides without saying so; give it `usesGuides: true`");
+  expect((await runAttack(model, guided, { ...looks, usesGuides: true })).outcomes).toHaveLength(1);
+  expect((await runAttack(model, good, { ...looks, usesGuides: true })).outcomes).toHaveLength(1);
 });
 
 it("where nothing is classified correctly nothing is attacked, and that is no error", async () => {

@@ -36,6 +36,20 @@ afterAll(async () => {
 const run = (options: Partial<ChunkOptions> = {}, attack = pgd, given = samples) =>
   attackInChunks(model, given, attack, { model: "abc", folder, epsilons, seed: 3, chunkSize: 4, ...options });
 
+const firstOf = (count: number): Samples => ({
+  images: samples.images.slice(0, 4 * count),
+  labels: samples.labels.slice(0, count),
+});
+const withImage = (index: number, value: number): Samples => ({
+  ...samples,
+  images: samples.images.slice().fill(value, 4 * index, 4 * index + 1),
+});
+const nextClasses = ({ labels }: Samples) => labels.map((label) => (label + 1) % 3);
+const partsIn = (at: string) =>
+  readdirSync(at)
+    .filter((name) => name.endsWith(".safetensors"))
+    .sort();
+
 describe("an attack in parts", () => {
   it("gives what the attack of the whole set gives", async () => {
     const whole = await runAttack(model, samples, pgd, { epsilons, seed: 3 });
@@ -67,8 +81,65 @@ describe("an attack in parts", () => {
     expect(seen.every(({ done }, i) => i === 0 || done >= seen[i - 1]!.done)).toBe(true);
   });
 
+  it.each([
+    { what: "ends with a part that is full", before: 8, made: ["000008-000010"], left: [] },
+    { what: "ends with a part that is not", before: 6, made: ["000004-000007", "000008-000010"], left: ["000004-000005"] },
+  ])("of the first $before samples, which $what, becomes one of all", async ({ before, made, left }) => {
+    const all = await run({ folder: join(folder, "at once") });
+    const grown = join(folder, "grown");
+    await run({ folder: grown }, pgd, firstOf(before));
+    const there = partsIn(grown);
+    const seen: ChunkProgress[] = [];
+    expect(await run({ folder: grown, onProgress: (progress) => seen.push(progress) })).toEqual(all);
+    expect(partsIn(grown).filter((name) => !there.includes(name))).toEqual(made.map((range) => `samples-${range}.safetensors`));
+    expect(seen.at(-1)).toEqual({ done: 22, total: 22, reused: 8 * Math.floor(before / 4) });
+    for (const name of partsIn(join(folder, "at once"))) {
+      expect(readFileSync(join(grown, name)).equals(readFileSync(join(folder, "at once", name)))).toBe(true);
+    }
+    expect(partsIn(grown)).toHaveLength(3 + left.length);
+    // And back: nothing is made that is there.
+    const fewer = firstOf(before);
+    await run({ folder: grown, onProgress: (progress) => seen.push(progress) }, pgd, fewer);
+    expect(seen.at(-1)).toEqual({ done: 2 * before, total: 2 * before, reused: 2 * before });
+  });
+
+  it.each([
+    ["settings.steps (5 there, 6 now)", () => run({}, makeAttack("pgd", { loss: "margin", steps: 6 }))],
+    ["model", () => run({ model: "def" })],
+    ["samplesPerFile (4 there, 5 now)", () => run({ chunkSize: 5 })],
+    ["data (of samples-000004-000005)", () => run({}, pgd, withImage(5, 0.5))],
+    ["targeted (false there, true now)", () => run({}, pgd, { ...samples, targets: nextClasses(samples) })],
+  ])("does not grow where %s is another", async (named, again) => {
+    await run({}, pgd, firstOf(6));
+    await expect(again()).rejects.toThrow(`${folder}: holds another run, which differs in ${named}`);
+  });
+
+  it("does not grow where an earlier sample has another target, and does where a later one has", async () => {
+    const targeted = (given: Samples, change: number) => {
+      const targets = nextClasses(given);
+      if (change >= 0) targets[change] = (given.labels[change]! + 2) % 3;
+      return { ...given, targets };
+    };
+    await run({}, pgd, targeted(firstOf(4), -1));
+    await expect(run({}, pgd, targeted(samples, 3))).rejects.toThrow("differs in targets (of samples-000000-000003)");
+    expect((await run({}, pgd, targeted(samples, 9))).labels).toHaveLength(11);
+  });
+
+  it("of an attack that uses guides grows with the same guides alone", async () => {
+    const matching = makeAttack("match-sample", { steps: 2 });
+    const guides = firstOf(11);
+    const all = await run({ folder: join(folder, "at once") }, matching, { ...samples, guides });
+    await run({}, matching, { ...firstOf(4), guides });
+    expect(await run({}, matching, { ...samples, guides })).toEqual(all);
+    await expect(run({}, matching, { ...samples, guides: firstOf(10) })).rejects.toThrow("differs in guides");
+    // Without any, the samples are the guides.
+    const own = join(folder, "own");
+    await run({ folder: own }, matching, firstOf(8));
+    await expect(run({ folder: own }, matching)).rejects.toThrow("differs in guides");
+  });
+
   it("keeps a minimal attack's images once for all epsilons, and its targets", async () => {
-    const targets = samples.labels.map((label) => (label + 1) % 3);
+    const targets = nextClasses(samples);
     const jsma = makeAttack("jsma", {});
     const targeted = { ...samples, targets };
     const whole = await run({ folder: join(folder, "a") }, jsma, targeted);
@@ -82,6 +153,7 @@ describe("an attack in parts", () => {
     ["settings.steps (5 there, 6 now)", () => run({}, makeAttack("pgd", { loss: "margin", steps: 6 }))],
     ["model", () => run({ model: "def" })],
     ["seed (3 there, 4 now)", () => run({ seed: 4 })],
+    ["carryOver (false there, true now)", () => run({ carryOver: true })],
     ["epsilons ([0.05,0.3] there, [0.05] now)", () => run({ epsilons: [0.05] })],
     ["data", () => run({}, pgd, { ...samples, images: samples.images.map((value) => value / 2) })],
     ["attack", () => run({}, makeAttack("bim", {}))],
@@ -89,6 +161,28 @@ describe("an attack in parts", () => {
     await run();
     await expect(again()).rejects.toThrow(named);
     await expect(again()).rejects.toThrow("holds another run");
+  });
+
+  it("counts progress upwards whatever the order of epsilons, carried over or not", async () => {
+    for (const carryOver of [false, true]) {
+      const seen: ChunkProgress[] = [];
+      const options = { folder: join(folder, String(carryOver)), epsilons: [0.3, 0.05, 0.1], carryOver };
+      const { outcomes } = await run({ ...options, onProgress: (progress) => seen.push(progress) });
+      expect(outcomes.map(({ epsilon }) => epsilon)).toEqual([0.3, 0.05, 0.1]);
+      expect(seen.every(({ done }, i) => i === 0 || done >= seen[i - 1]!.done)).toBe(true);
+      expect(seen[0]!.done).toBeLessThan(4);
+      expect(seen.at(-1)).toEqual({ done: 33, total: 33, reused: 0 });
+    }
+  });
+
+  it("refuses a manifest that is none", async () => {
+    await run();
+    const path = join(folder, "attack.json");
+    const whole = readFileSync(path, "utf8");
+    for (const broken of ["{", "[]", whole.replace("samples-000000-000003", "samples-3"), whole.replace('"format": 2', '"format": 1')]) {
+      writeFileSync(path, broken);
+      await expect(run()).rejects.toThrow(`${path}: not the description of a run that can go on`);
+    }
   });
 
   it("refuses damaged parts and parts of other samples, and names the file", async () => {

@@ -145,7 +145,7 @@ describe("sdim reproduce, of attacks", () => {
     expect(madeFrom.map(({ modelFile }: { modelFile: { path: string } }) => modelFile.path)).toEqual([model, twin]);
     expect(readFileSync(join(out, "figure4.svg"), "utf8")).toContain("data:image/png;base64,");
     expect((await sharp(join(out, "figure4.png")).metadata()).width).toBeGreaterThan(900);
-    expect(readdirSync(join(runs, "attacks", "mnist"))).toContain("pgd-3");
+    expect(readdirSync(join(runs, "attacks", "mnist"))).toContain("pgd");
     const again = await sdim(...args);
     expect(again.code).toBe(0);
     expect(result(readFileSync(join(out, "figure4.json"), "utf8")).rows).toEqual(rows);

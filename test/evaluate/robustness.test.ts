@@ -7,7 +7,15 @@ import { wilsonInterval } from "../../src/evaluate/metrics/wilson.ts";
 import { adversarialGrid } from "../../src/evaluate/robustness/grid.ts";
 import { inPlainWords, renderRobustness } from "../../src/evaluate/robustness/report.ts";
 import { runSuite } from "../../src/evaluate/robustness/run-suite.ts";
-import { attackOf, criterionOf, type SuiteEntry, suite, suiteFor, transferEntry } from "../../src/evaluate/robustness/suite.ts";
+import {
+  attackOf,
+  carriesOver,
+  criterionOf,
+  type SuiteEntry,
+  suite,
+  suiteFor,
+  transferEntry,
+} from "../../src/evaluate/robustness/suite.ts";
 import { summariseAttack } from "../../src/evaluate/robustness/summary.ts";
 import { withTargets } from "../../src/evaluate/robustness/targets.ts";
 import { before, successCurve, trialsOf, worstCase } from "../../src/evaluate/robustness/worst-case.ts";
@@ -124,6 +132,13 @@ describe("the suite", () => {
     expect(new Set(suite.map(({ id }) => id)).size).toBe(suite.length);
     expect(suiteFor("softmax", 2).map(({ id }) => id)).not.toContain("match-mean");
     expect(suiteFor("softmax", 2).map(({ id }) => id)).not.toContain("apgd-dlr");
+  });
+
+  it("carries over what is wrong and accepted, and no attack that may still be accepted at a larger epsilon", () => {
+    expect([...suite, transferEntry].filter(carriesOver).map(({ id }) => id)).toEqual([
+      ...["noise", "apgd-accepted", "apgd-accepted-double", "apgd-accepted-targets", "match-mean", "match-sample", "cw-l2-accepted"],
+      ...["square-accepted", "local-search", "hopskipjump"],
+    ]);
   });
 
   const entries = (...ids: string[]): SuiteEntry[] => ids.map((id) => suite.find((entry) => entry.id === id)!);

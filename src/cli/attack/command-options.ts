@@ -14,6 +14,7 @@ export interface AttackCommandOptions extends DataOptions {
   readonly count?: number;
   readonly epsilon?: readonly number[];
   readonly epsilonL2?: readonly number[];
+  readonly carryOver?: boolean;
   readonly targeted?: boolean;
   readonly targets?: string;
   readonly criterion?: string;

@@ -37,7 +37,7 @@ export async function attackOnce(
   refuseOptionsOfTheSuite(options);
   const rule = targetRule(options);
   const { data, samples } = await loadSamples(loaded, options.data, options);
-  const { seed, out, epsilon, chunk } = options;
+  const { seed, out, epsilon, carryOver = false, chunk } = options;
   const chosen = rule === null ? samples : await targetedSamples(loaded, samples, data, rule, seed);
   const kept = out === undefined ? "nothing was kept: --out keeps finished parts" : `the same command goes on with what is in ${out}`;
   const result = await withAttackConsole(kept, ({ checkpoint, show }) =>
@@ -45,6 +45,7 @@ export async function attackOnce(
       model: loaded.sha256,
       seed,
       ...(epsilon ? { epsilons: epsilon } : {}),
+      carryOver,
       ...(criterion ? { criterion } : {}),
       ...(out === undefined ? {} : { folder: out }),
       ...(chunk === undefined ? {} : { chunkSize: chunk }),
@@ -83,8 +84,7 @@ async function targetedSamples(
   const { samples: chosen, sources } = await withTargets(model, samples, card.classNames, rule, seed);
   const left = data.count - new Set(sources).size;
   if (left > 0) note(`left out ${left} images that are of class ${rule} themselves`);
-  // Those left out may still be imitated.
-  return { ...chosen, guides: samples };
+  return chosen;
 }
 
 /** Of the largest epsilon: there is most to see. */

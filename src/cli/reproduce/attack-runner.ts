@@ -65,9 +65,9 @@ export class AttackRunner {
     return { loaded, data, samples };
   }
 
-  /** Attacks all samples of the subject. */
+  /** Attacks all samples of the subject. A folder serves every count: the parts of fewer samples are parts of more. */
   run(model: PaperModel, subject: Subject, attack: PaperAttack): Promise<AttackedSubject> {
-    return this.attack(`${model.id}: ${attack.id}`, join(model.id, `${attack.id}-${subject.data.count}`), subject, subject.samples, attack);
+    return this.attack(`${model.id}: ${attack.id}`, join(model.id, attack.id), subject, subject.samples, attack);
   }
 
   /** Attacks the first image of a class alone; undefined when there is none among the samples. */
@@ -75,7 +75,8 @@ export class AttackRunner {
     const index = subject.samples.labels.indexOf(label);
     if (index < 0) return undefined;
     const size = sizeOfImage(subject.loaded.model.shape);
-    const samples = { images: row(subject.samples.images, size, index).slice(), labels: Int32Array.of(label), guides: subject.samples };
+    const { images, guides } = subject.samples;
+    const samples = { images: row(images, size, index).slice(), labels: Int32Array.of(label), ...(guides ? { guides } : {}) };
     return this.attack(
       `${model.id}: ${attack.id} of image ${index}`,
       join(model.id, `${attack.id}-image-${index}`),
@@ -88,14 +89,13 @@ export class AttackRunner {
   private async attack(what: string, folder: string, { loaded }: Subject, all: Samples, planned: PaperAttack): Promise<AttackedSubject> {
     const { model, card } = loaded;
     const attack = makeAttack(planned.attack, planned.settings);
-    const samples =
-      planned.targets === undefined
-        ? all
-        : { ...(await withTargets(model, all, card.classNames, planned.targets, 0)).samples, guides: all };
+    const samples = planned.targets === undefined ? all : (await withTargets(model, all, card.classNames, planned.targets, 0)).samples;
     const result = await attackInChunks(model, samples, attack, {
       model: loaded.sha256,
       folder: join(this.options.runs, "attacks", folder),
       ...(planned.epsilons ? { epsilons: planned.epsilons } : {}),
+      // The paper's attacks are measured at each epsilon by itself.
+      carryOver: planned.isAdaptive === true,
       checkpoint: this.terminal.checkpoint,
       onProgress: (progress) => this.terminal.show(what, progress, samples.labels.length),
     });

@@ -112,7 +112,7 @@ export function accuracyAgainstEpsilon(id: string, title: string, rows: readonly
     rows: curves,
     notes: [
       ...countNotes(rows),
-      "Accuracy: right after the attack / all images. With rejection: right and accepted before, and not wrong and accepted after, at percentile 1.",
+      "Accuracy: right after the attack / all images. With rejection: right and accepted before, and not wrong and accepted after, at percentile 1. The attack that knows the rule leaves alone what it has made wrong and accepted within a smaller epsilon.",
       "The paper shows curves without numbers, and compares with GBZ, a generative classifier that is not part of this project. FGSM and PGD follow cross-entropy, as in the paper; where its gradients vanish they say nothing of robustness. The margin loss and the attack that knows the rule do not saturate.",
     ],
   };

@@ -7,7 +7,16 @@ import type { ThresholdSet } from "../../classify/card.ts";
 import { UserError } from "../../core/errors.ts";
 import type { Head } from "../../nn/classifier.ts";
 import { type RobustnessReport, robustnessReport } from "./report.ts";
-import { attackOf, criterionOf, type SuiteAttack, type SuiteEntry, standardEpsilons, suiteFor, transferEntry } from "./suite.ts";
+import {
+  attackOf,
+  carriesOver,
+  criterionOf,
+  type SuiteAttack,
+  type SuiteEntry,
+  standardEpsilons,
+  suiteFor,
+  transferEntry,
+} from "./suite.ts";
 import { summariseAttack } from "./summary.ts";
 import { type Before, before, type Trial, trialsOf } from "./worst-case.ts";
 
@@ -54,6 +63,7 @@ export async function runSuite({ model, sha256 }: IdentifiedModel, samples: Samp
       seed,
       ...(attack.distance === "l0" ? {} : { epsilons: epsilons[attack.distance] }),
       ...(criterion ? { criterion } : {}),
+      carryOver: carriesOver(entry),
       ...(folder === undefined ? {} : { folder: join(folder, entry.id) }),
       ...(chunkSize === undefined ? {} : { chunkSize }),
       ...(checkpoint ? { checkpoint } : {}),

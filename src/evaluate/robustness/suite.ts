@@ -72,6 +72,13 @@ export const standardEpsilons = { linf: [2 / 255, 8 / 255, 0.1, 0.3, 1], l2: [0.
 export const suiteFor = (head: Head, classes: number): readonly SuiteEntry[] =>
   suite.filter((entry) => (entry.head ?? head) === head && (entry.classes ?? 2) <= classes);
 
+/**
+ * Whether a success at one epsilon leaves nothing to find at a larger one: wrong and accepted is as bad as it gets. Other attacks make more of a
+ * larger epsilon: what was rejected may then be accepted.
+ */
+export const carriesOver = (entry: SuiteEntry): boolean =>
+  entry.role !== "transfer" && (entry.criterion === evading || attackOf(entry).isAdaptive === true);
+
 export const attackOf = ({ attack, settings }: SuiteEntry): Attack => makeAttack(attack, settings);
 export const criterionOf = ({ criterion }: SuiteEntry): Criterion | undefined =>
   criterion === undefined ? undefined : criteria.get(criterion)!;

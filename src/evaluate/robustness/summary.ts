@@ -46,7 +46,7 @@ export interface OutcomeSummary {
   readonly medianPerturbation: number | null;
   /** Of the successful: still meet the criterion when their pixels are rounded to 8 bits. */
   readonly survivesRounding: Rate;
-  /** Mean per attacked sample; null without any. */
+  /** Mean per attacked sample, at this epsilon alone; null without any. */
   readonly queries: { readonly scores: number | null; readonly gradients: number | null };
   /** Gradients that were zero in every pixel / gradients; null without any. */
   readonly zeroGradients: number | null;
@@ -59,6 +59,8 @@ export interface AttackSummary {
   readonly distance: AttackResult["distance"];
   readonly criterion: string;
   readonly isTargeted: boolean;
+  /** Whether a sample that gave way at a smaller epsilon was left alone at the larger ones. */
+  readonly carryOver: boolean;
   readonly seed: number;
   readonly samples: number;
   /** In force when the attack was made: the criterion is judged by them. */
@@ -80,7 +82,7 @@ export async function summariseAttack(
   result: AttackResult,
   thresholds: readonly ThresholdSet[],
 ): Promise<AttackSummary> {
-  const { attack, settings, distance, criterion, isTargeted, seed, labels } = result;
+  const { attack, settings, distance, criterion, isTargeted, carryOver, seed, labels } = result;
   const outcomes: OutcomeSummary[] = [];
   const rounded = new Map<Float32Array, Uint8Array>();
   for (const outcome of result.outcomes) {
@@ -100,7 +102,7 @@ export async function summariseAttack(
     });
   }
   const percentileInForce = thresholds[0]!.percentile;
-  return { attack, settings, distance, criterion, isTargeted, seed, samples: labels.length, percentileInForce, outcomes };
+  return { attack, settings, distance, criterion, isTargeted, carryOver, seed, samples: labels.length, percentileInForce, outcomes };
 }
 
 function summariseAt(result: AttackResult, outcome: AttackOutcome, percentile: number, thresholds: readonly number[]): PercentileSummary {

@@ -36,11 +36,12 @@ function rowsOf({ distance }: AttackSummary, outcome: OutcomeSummary): Row[] {
 
 /** Of the attack, per epsilon, as aligned plain text. */
 export function renderAttack(summary: AttackSummary): string {
-  const { attack, settings, criterion, isTargeted, samples, percentileInForce, distance } = summary;
+  const { attack, settings, criterion, isTargeted, carryOver, samples, percentileInForce, distance } = summary;
   const set = Object.entries(settings).map(([key, value]) => `${key} ${String(value)}`);
   return [
     `${attack}${isTargeted ? ", targeted" : ""} (${set.join(", ")})`,
     `success: ${criterion}; ${samples} images; attacks meet the thresholds at percentile ${percentileInForce}`,
+    ...(carryOver ? ["what gave way at a smaller epsilon was not attacked again at a larger one"] : []),
     ...summary.outcomes.flatMap((outcome) => {
       const at = outcome.epsilon === null ? `any ${distance} distance` : `${distance} distance at most ${shown(outcome.epsilon)}`;
       return [

@@ -17,12 +17,13 @@ export interface TargetedSamples {
 
 /**
  * Targets per sample: `random` (of the wrong classes, by seed), `next` (label + 1), `all` (each sample once per wrong class), `least-likely`
- * (the wrong class that the model gives the lowest log-likelihood), or a class by name, for all samples that are not of it.
+ * (the wrong class that the model gives the lowest log-likelihood), or a class by name, for all samples that are not of it. A sample's
+ * targets depend on no other sample; all given samples stay guides, those left out, too.
  * Errors: UserError for a rule that is none and no class, or when no sample is left.
  */
 export async function withTargets(
   model: AttackedModel,
-  { images, labels }: Samples,
+  { images, labels, guides = { images, labels } }: Samples,
   classNames: readonly string[],
   rule: string,
   seed: number,
@@ -35,6 +36,7 @@ export async function withTargets(
       images: takeRows(images, size, sources),
       labels: Int32Array.from(sources, (i) => labels[i]!),
       targets: Int32Array.from(targets),
+      guides,
     },
     sources: Int32Array.from(sources),
   });
