@@ -17,6 +17,16 @@ const panels: readonly { readonly metric: keyof Merits; readonly title: string }
   { metric: "auroc", title: "mean AUROC against the outliers, minus the base's, hundredths" },
 ];
 
+/** How many spreads from 0 are drawn: one variant that collapses must not squeeze the others into a line. */
+const mostSpreads = 10;
+
+/** What lies beyond is drawn at the edge, with its number. */
+function drawnUpTo(sizes: readonly number[], spread: number | null): number {
+  const largest = Math.max(...sizes, spread ?? 0);
+  if (largest === 0) return 1;
+  return spread ? Math.min(1.05 * largest, mostSpreads * spread) : 1.05 * largest;
+}
+
 /** Every variant's difference from the base, with the spread of the base's seeds in grey, as one SVG picture that stands on its own. */
 export function studyFigure({ study, comparison }: StudyResult): string {
   const { spread, variants } = comparison;
@@ -24,6 +34,11 @@ export function studyFigure({ study, comparison }: StudyResult): string {
   const height = panel.margins + panel.row * Math.max(1, rows.length);
   const drawn = panels.map(({ metric, title }, i) => {
     const points = rows.map(({ id, difference, mark }) => ({ id, x: 100 * difference[metric], colour: mark ? colours[mark] : unmarked }));
+    const limit = drawnUpTo(
+      points.map(({ x }) => Math.abs(x)),
+      spread && 100 * spread[metric],
+    );
+    const beyond = points.filter(({ x }) => Math.abs(x) > limit);
     const band = spread ? [{ from: -100 * spread[metric], to: 100 * spread[metric] }] : [];
     const svg = draw(
       {
@@ -32,13 +47,27 @@ export function studyFigure({ study, comparison }: StudyResult): string {
         marginLeft: names,
         marginTop: 10,
         marginBottom: 40,
-        x: { label: title, grid: true, nice: true, tickFormat: "+" },
+        x: { label: title, grid: true, domain: [-limit, limit], clamp: true, tickFormat: "+~g" },
         y: { domain: rows.map(({ id }) => id), label: null, type: "point", padding: 0.6 },
         marks: [
           Plot.rectX(band, { x1: "from", x2: "to", fill: "#999999", fillOpacity: 0.25 }),
           Plot.ruleX([0], { stroke: "#222222" }),
           Plot.ruleY(points, { x1: 0, x2: "x", y: "id", stroke: "colour" }),
           Plot.dot(points, { x: "x", y: "id", fill: "colour", r: 4 }),
+          ...[-1, 1].map((side) =>
+            Plot.text(
+              beyond.filter(({ x }) => Math.sign(x) === side),
+              {
+                x: "x",
+                y: "id",
+                text: ({ x }: { x: number }) => x.toFixed(1),
+                fill: "#222222",
+                stroke: "#ffffff",
+                textAnchor: side < 0 ? "start" : "end",
+                dx: -8 * side,
+              },
+            ),
+          ),
         ],
       },
       `${title}: ${points.map(({ id, x }) => `${id} ${x.toFixed(2)}`).join(", ")}`,

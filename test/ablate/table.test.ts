@@ -137,6 +137,19 @@ describe("studyFigure", () => {
     expect(svg).not.toContain("var(--");
   });
 
+  it("draws what is far beyond the spread at the edge, with its number", () => {
+    const collapsed = studyFigure(
+      resultOf({
+        "base-1": measured(0.9, [0.7]),
+        "base-2": measured(0.91, [0.72]),
+        "m1-1": measured(0.1, [0.7]),
+        "m2-1": measured(0.95, [0.7]),
+      }),
+    );
+    expect(collapsed).toContain(">-80.5</text>");
+    expect(collapsed).not.toContain(">4.5</text>");
+  });
+
   it("is drawn of a study that has just begun", async () => {
     for (const outcomes of [
       {},
