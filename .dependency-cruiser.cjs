@@ -16,6 +16,7 @@ const rooms = {
   export: [...engine, "data", "nn", "classify", "reject"],
   attacks: [...engine, "data", "nn", "classify", "reject"],
   evaluate: [...engine, "data", "nn", "losses", "optim", "classify", "reject", "train", "attacks"],
+  ablate: ["core", "data", "runtime", "classify", "reject", "train", "evaluate"],
 };
 /** Rooms that put everything together, and that no other room may import. */
 const top = ["cli", "server", "browser"];
