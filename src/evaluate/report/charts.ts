@@ -16,6 +16,9 @@ const curveTitles: Readonly<Record<string, string>> = {
   learningRate: "Learning rate",
 };
 
+/** Of a metric by its name in the records. */
+export const titleOf = (metric: string): string => curveTitles[metric] ?? metric;
+
 /** What histograms are drawn of. */
 export interface ReportedScores extends Pick<RunReport, "scores" | "thresholds"> {
   readonly card: { readonly classNames: readonly string[] };
@@ -57,7 +60,8 @@ export function trainingCurves(history: readonly HistoryRecord[]): TitledChart[]
     });
     const isLoss = name === "loss" || name === "margin";
     const isLogarithmic = isLoss && points.every(({ value }) => value > 0);
-    const drawn = curve(curveTitles[name] ?? name, points, isLogarithmic ? { type: "log", tickFormat: "~g" } : {});
+    const y = isLogarithmic ? ({ type: "log", tickFormat: "~g" } as const) : name === "learningRate" ? { tickFormat: "~g" } : {};
+    const drawn = curve(titleOf(name), points, y);
     return isLogarithmic ? { ...drawn, title: `${drawn.title} (log scale)` } : drawn;
   });
 }

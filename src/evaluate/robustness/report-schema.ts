@@ -39,6 +39,10 @@ const attack = z.object({
     role: z.enum(["paper", "white-box", "adaptive", "black-box", "transfer", "noise"]),
     attack: z.string(),
     settings,
+    criterion: z.string().exactOptional(),
+    head: z.enum(["sdim", "softmax"]).exactOptional(),
+    classes: z.int().exactOptional(),
+    doubles: z.string().exactOptional(),
   }),
   summary: z.object({
     attack: z.string(),
