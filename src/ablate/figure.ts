@@ -40,8 +40,8 @@ export function studyFigure({ study, comparison }: StudyResult): string {
     );
     const beyond = points.filter(({ x }) => Math.abs(x) > limit);
     const band = spread ? [{ from: -100 * spread[metric], to: 100 * spread[metric] }] : [];
-    const svg = draw(
-      {
+    const svg = draw({
+      options: {
         width: panel.width,
         height,
         marginLeft: names,
@@ -70,8 +70,8 @@ export function studyFigure({ study, comparison }: StudyResult): string {
           ),
         ],
       },
-      `${title}: ${points.map(({ id, x }) => `${id} ${x.toFixed(2)}`).join(", ")}`,
-    );
+      label: `${title}: ${points.map(({ id, x }) => `${id} ${x.toFixed(2)}`).join(", ")}`,
+    });
     return `<g transform="translate(${i * (panel.width + 16)} 66)">${standalone(svg)}</g>`;
   });
   const text = (x: number, y: number, size: number, content: string) =>

@@ -50,6 +50,7 @@ const attack = z.object({
     distance: z.enum(distances),
     criterion: z.string(),
     isTargeted: z.boolean(),
+    carryOver: z.boolean(),
     seed: z.number(),
     samples: z.int(),
     percentileInForce: z.number(),
