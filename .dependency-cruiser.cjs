@@ -13,10 +13,10 @@ const rooms = {
   reject: [...engine, "data", "nn", "classify"],
   train: [...engine, "data", "nn", "losses", "optim", "classify", "reject"],
   score: ["core", "data", "classify"],
-  export: [...engine, "data", "nn", "classify", "reject"],
   attacks: [...engine, "data", "nn", "classify", "reject"],
   evaluate: [...engine, "data", "nn", "losses", "optim", "classify", "reject", "train", "attacks"],
   ablate: ["core", "data", "runtime", "classify", "reject", "train", "evaluate"],
+  export: [...engine, "data", "nn", "classify", "reject", "evaluate"],
 };
 /** Rooms that put everything together, and that no other room may import. */
 const top = ["cli", "server", "browser"];

@@ -147,7 +147,7 @@ function readMetrics(folder: string): { readonly history: HistoryRecord[]; reado
 }
 
 /** More is no config and no record of a training of ours. */
-const largestText = 64e6;
+const largestText = 32e6;
 
 function readText(path: string): string {
   try {
