@@ -4,6 +4,8 @@ import { Agent, request } from "node:http";
 export interface Outcome {
   readonly status: number;
   readonly milliseconds: number;
+  /** Why there was no answer: an error's code. */
+  readonly problem?: string;
 }
 
 /** Posts one body again and again. */
@@ -21,12 +23,14 @@ export class Client {
     const start = performance.now();
     return new Promise((resolve) => {
       const end = (status: number) => resolve({ status, milliseconds: performance.now() - start });
+      const fail = ({ code, message }: NodeJS.ErrnoException) =>
+        resolve({ status: 0, milliseconds: performance.now() - start, problem: code ?? message });
       const headers = { "content-type": "image/png", "content-length": this.body.length };
       request(this.url, { method: "POST", agent: this.agent, headers }, (response) => {
-        response.on("end", () => end(response.complete ? response.statusCode! : 0)).on("error", () => end(0));
+        response.on("end", () => end(response.complete ? response.statusCode! : 0)).on("error", fail);
         response.resume();
       })
-        .on("error", () => end(0))
+        .on("error", fail)
         .end(this.body);
     });
   }

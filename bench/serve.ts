@@ -32,6 +32,8 @@ export interface Soak {
   readonly refused: number;
   /** Neither: no answer, or another one. Should be 0. */
   readonly lost: number;
+  /** How often each status or error code that was neither. */
+  readonly losses: Readonly<Record<string, number>>;
   readonly p99Ms: number | undefined;
   readonly memory: readonly { readonly second: number; readonly residentMb: number; readonly heapMb: number }[];
 }
@@ -88,9 +90,12 @@ async function soak(client: Client, address: string, measureSeconds: number, sec
   const offeredPerSecond = 2 * capacityPerSecond;
   const times: number[] = [];
   const counts = { answered: 0, refused: 0, lost: 0 };
-  const onOutcome = ({ status, milliseconds }: Outcome) => {
+  const losses: Record<string, number> = {};
+  const onOutcome = ({ status, milliseconds, problem }: Outcome) => {
     if (status === 200) times.push(milliseconds);
-    counts[status === 200 ? "answered" : status === 503 ? "refused" : "lost"]++;
+    const fate = status === 200 ? "answered" : status === 503 ? "refused" : "lost";
+    counts[fate]++;
+    if (fate === "lost") losses[problem ?? status] = (losses[problem ?? status] ?? 0) + 1;
   };
   const memory: Soak["memory"][number][] = [];
   const start = performance.now();
@@ -106,6 +111,7 @@ async function soak(client: Client, address: string, measureSeconds: number, sec
       sent,
       ...counts,
       lost: sent - counts.answered - counts.refused,
+      losses,
       p99Ms: quantile(times, 0.99),
       memory,
     };
@@ -129,11 +135,11 @@ export function servingLines(rows: readonly LoadRow[], soak?: Soak): string {
       `${String(concurrency).padStart(11)}  ${cell(answersPerSecond)} ${cell(p50Ms)} ${cell(p95Ms)} ${cell(p99Ms)} ${String(failed).padStart(8)}`,
   );
   if (!soak) return [head, ...lines].join("\n");
-  const { capacityPerSecond, offeredPerSecond, sent, answered, refused, lost, p99Ms, memory } = soak;
+  const { capacityPerSecond, offeredPerSecond, sent, answered, refused, lost, losses, p99Ms, memory } = soak;
   return [
     head,
     ...lines,
-    `soak: capacity ${capacityPerSecond.toFixed(0)}/s, offered ${offeredPerSecond.toFixed(0)}/s: sent ${sent}, answered ${answered}, refused ${refused}, lost ${lost}; p99 ${p99Ms?.toFixed(0)} ms`,
+    `soak: capacity ${capacityPerSecond.toFixed(0)}/s, offered ${offeredPerSecond.toFixed(0)}/s: sent ${sent}, answered ${answered}, refused ${refused}, lost ${lost}${lost > 0 ? ` (${JSON.stringify(losses)})` : ""}; p99 ${p99Ms?.toFixed(0)} ms`,
     ...memory.map(
       ({ second, residentMb, heapMb }) =>
         `${String(second).padStart(6)} s  resident ${residentMb.toFixed(0)} MB, heap ${heapMb.toFixed(0)} MB`,

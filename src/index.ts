@@ -1,5 +1,9 @@
 // The library: train, calibrate, classify, evaluate, attack. Everything exported here is documented where it is defined.
 
+export { type AblateOptions, ablate, type StudyResult } from "./ablate/ablate.ts";
+export { loadStudyData, type StudyData } from "./ablate/data.ts";
+export { parseStudy, type Study } from "./ablate/study.ts";
+export { writeStudy } from "./ablate/write.ts";
 export {
   type Attack,
   type AttackDefinition,

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { defineConfig, type Plugin } from "vite";
 import { readModelFile } from "../src/classify/model-file.ts";
+import { runFiles } from "./built-runs.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 
@@ -35,11 +36,22 @@ function shippedModels(): Plugin {
   };
 }
 
+/** With SDIM_RUNS=FOLDER: its runs as they are now. */
+function runsOf(folder: string | undefined): Plugin {
+  return {
+    name: "runs",
+    apply: "build",
+    generateBundle() {
+      for (const file of folder === undefined ? [] : runFiles(folder)) this.emitFile({ type: "asset", ...file });
+    },
+  };
+}
+
 export default defineConfig({
   root: `${root}web`,
   // Relative, so that the page works in any folder of any host.
   base: "./",
-  plugins: [shippedModels()],
+  plugins: [shippedModels(), runsOf(process.env["SDIM_RUNS"])],
   build: {
     outDir: `${root}dist/web`,
     emptyOutDir: true,

@@ -4,25 +4,29 @@ import { messageOf, UserError } from "../core/errors.ts";
 import { type TrainConfig, trainConfigSchema } from "../train/config.ts";
 
 /** The keys of a config file: YAML, of which JSON is a part. Errors: UserError with the place when it is neither, or no mapping. */
-export function readConfigFile(path: string): Record<string, unknown> {
+export const readConfigFile = (path: string): Record<string, unknown> =>
+  readMapping(path, `--config ${path}`, 'config keys with their values, for example "epochs: 5"');
+
+/** A file's YAML or JSON mapping; `source` names it in messages, `expected` says what should be in it. Errors: as `readConfigFile`. */
+export function readMapping(path: string, source: string, expected: string): Record<string, unknown> {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    throw new UserError(`--config ${path}: ${messageOf(error)}`, { cause: error });
+    throw new UserError(`${source}: ${messageOf(error)}`, { cause: error });
   }
   const document = parseDocument(text, { lineCounter: new LineCounter(), uniqueKeys: true });
   const problem = [...document.errors, ...document.warnings][0];
-  if (problem) throw new UserError(`--config ${path}: not YAML or JSON: ${problem.message}`, { cause: problem });
+  if (problem) throw new UserError(`${source}: not YAML or JSON: ${problem.message}`, { cause: problem });
   let parsed: unknown;
   try {
     parsed = document.toJS();
   } catch (error) {
     // Aliases of aliases of aliases: refused by the library.
-    throw new UserError(`--config ${path}: ${messageOf(error)}`, { cause: error });
+    throw new UserError(`${source}: ${messageOf(error)}`, { cause: error });
   }
   if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) return { ...parsed };
-  throw new UserError(`--config ${path}: expected config keys with their values, for example "epochs: 5"`);
+  throw new UserError(`${source}: expected ${expected}`);
 }
 
 /** What an option's value may be: its description and, where it is one of a list, the list. */

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { packageVersion } from "../core/version.ts";
+import { addAblate } from "./commands/ablate.ts";
 import { addAttack } from "./commands/attack.ts";
 import { addCalibrate } from "./commands/calibrate.ts";
 import { addCompletion } from "./commands/completion.ts";
@@ -34,6 +35,7 @@ const commands = [
   addData,
   addDoctor,
   addReproduce,
+  addAblate,
   addQuickstart,
   addCompletion,
 ];

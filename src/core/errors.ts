@@ -3,6 +3,9 @@ export class UserError extends Error {
   override readonly name = "UserError";
 }
 
+/** A training that comes to nothing by what was asked of it: its loss or its weights are not finite, or it never gets a class right. */
+export class TrainingFailed extends UserError {}
+
 /** Our own failure: a broken invariant. The command line prints it with a request to report and exits with 1. */
 export class InternalError extends Error {
   override readonly name = "InternalError";

@@ -11,7 +11,7 @@ export const entryBeside = (beside: string, name: string): URL => new URL(`./${n
  * Starts a thread. It does not inherit what compiles the TypeScript of its parent (vitest compiles in memory; on Node 20 `--import tsx` does
  * not reach a thread's entry), so from the sources it starts with a line that registers tsx and then imports the entry.
  */
-export function startWorker(entry: URL, options: Pick<WorkerOptions, "workerData" | "transferList">): Worker {
+export function startWorker(entry: URL, options: Pick<WorkerOptions, "workerData" | "transferList" | "resourceLimits">): Worker {
   if (!isSource(entry.pathname)) return new Worker(entry, { ...options, execArgv: [] });
   const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx/package.json"));
   const program = `import("${new URL("dist/esm/api/index.mjs", tsx)}").then(({ register }) => { register(); return import("${entry.href}"); })`;

@@ -1,14 +1,15 @@
 import { UserError } from "../core/errors.ts";
 import { type ImageSet, imageSet } from "./image-set.ts";
+import { luminance } from "./luminance.ts";
 
 /**
  * The set with another number of channels, and a name that says so; itself where it has them already. Grey becomes RGB by repetition, RGB becomes
- * grey by luma, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), rounded. Errors: UserError for other numbers than 1 and 3.
+ * grey by luminance, as where pictures are read in grey. Errors: UserError for other numbers than 1 and 3.
  */
 export function convertChannels(set: ImageSet, channels: 1 | 3): ImageSet {
   if (set.channels === channels) return set;
   if (set.channels !== 4 - channels) throw new UserError(`${set.name} (${set.split}): expected 1 or 3 channels, got ${set.channels}`);
-  const pixels = channels === 3 ? repeated(set.pixels) : luma(set.pixels);
+  const pixels = channels === 3 ? repeated(set.pixels) : luminances(set.pixels);
   return imageSet({ ...set, name: `${set.name} as ${channels === 3 ? "RGB" : "grey"}`, channels, pixels });
 }
 
@@ -18,9 +19,8 @@ function repeated(grey: Uint8Array): Uint8Array {
   return rgb;
 }
 
-function luma(rgb: Uint8Array): Uint8Array {
+function luminances(rgb: Uint8Array): Uint8Array {
   const grey = new Uint8Array(rgb.length / 3);
-  // In thousandths, so that white stays white.
-  for (let i = 0; i < grey.length; i++) grey[i] = Math.round((299 * rgb[3 * i]! + 587 * rgb[3 * i + 1]! + 114 * rgb[3 * i + 2]!) / 1000);
+  for (let i = 0; i < grey.length; i++) grey[i] = luminance(rgb[3 * i]!, rgb[3 * i + 1]!, rgb[3 * i + 2]!);
   return grey;
 }

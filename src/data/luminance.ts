@@ -1,6 +1,6 @@
 /**
- * Colour to grey as the picture reader does it in Node (libvips' sRGB to b-w, 8 bits): the luminance 0.2126 R + 0.7152 G + 0.0722 B of linear
- * light (ITU-R BT.709), back to sRGB through a table of 256 steps between which it goes straight. Grey stays what it is.
+ * Colour to grey, wherever we do it: as the picture reader does in Node (libvips' sRGB to b-w, 8 bits). The luminance 0.2126 R + 0.7152 G +
+ * 0.0722 B of linear light (ITU-R BT.709), back to sRGB through a table of 256 steps between which it goes straight. Grey stays what it is.
  */
 export function luminance(red: number, green: number, blue: number): number {
   const at = Math.min(1, 0.2126 * linear[red]! + 0.7152 * linear[green]! + 0.0722 * linear[blue]!) * 255;

@@ -1,7 +1,7 @@
 import { calibrationsOf, sourceOf, thresholdsAt } from "../classify/calibrations.ts";
 import type { ModelCard } from "../classify/card.ts";
 import type { Classification, Classifier } from "../classify/classifier.ts";
-import { UserError } from "../core/errors.ts";
+import { TrainingFailed, UserError } from "../core/errors.ts";
 import type { ImageSet } from "../data/image-set.ts";
 import type { Evaluation, Thresholds } from "./evaluation.ts";
 import { evaluateInDistribution, type InDistributionOptions } from "./in-distribution.ts";
@@ -30,7 +30,7 @@ export interface EvaluationRun {
 /**
  * Measures a classifier. Errors: UserError when the data's classes are not the model's, a set has other channels than the model takes
  * (`convertChannels` makes them fit), the model has no thresholds at a percentile, an option is out of
- * range, or it gives numbers that cannot be compared (NaN).
+ * range; TrainingFailed when it gives numbers that cannot be compared (NaN).
  */
 export async function evaluate(classifier: Classifier, data: ImageSet, options: EvaluateOptions = {}): Promise<EvaluationRun> {
   const { ood = [], percentiles = [1, 2], model = "", onProgress, risks, coverages } = options;
@@ -85,7 +85,7 @@ function requireNumbers({ name, split }: ImageSet, classification: Classificatio
   const wrong = classification.classLogLikelihoods.findIndex(Number.isNaN);
   if (wrong < 0) return classification;
   const image = Math.floor(wrong / (classification.classLogLikelihoods.length / classification.count));
-  throw new UserError(`${name} (${split}): the model gives NaN for image ${image}: its weights are damaged or its training diverged`);
+  throw new TrainingFailed(`${name} (${split}): the model gives NaN for image ${image}: its weights are damaged or its training diverged`);
 }
 
 /** Those in force at each percentile and, of every other source that the file has thresholds from, those it has at them. */

@@ -1,8 +1,8 @@
-import { existsSync, readFileSync } from "node:fs";
 import { z } from "zod";
 import { calibrationSources } from "../classify/card.ts";
-import { messageOf, UserError } from "../core/errors.ts";
+import { UserError } from "../core/errors.ts";
 import type { Evaluation } from "./evaluation.ts";
+import { readJsonFile } from "./json-file.ts";
 import type { Display, RecordedModel } from "./record.ts";
 
 // Evaluations as they are read back from JSON: evaluation.ts and record.ts say what the fields mean. Fields that later versions add are passed over.
@@ -129,27 +129,17 @@ const recordSchema = z.object({
   display: displaySchema.optional(),
 });
 
+/** Without the model file. */
+export const evaluationRecordSchema = recordSchema.omit({ modelFile: true });
+
 /** A record as far as a report shows it. */
 export type ReadRecord = z.infer<typeof recordSchema>;
 
-/** More is no evaluation of ours. */
-const largestFile = 256e6;
-
 /** Reads what `sdim evaluate --out` wrote. Errors: UserError with the file and what is wrong in it. */
 export function readRecord(path: string): ReadRecord {
-  if (!existsSync(path)) throw new UserError(`${path}: there is no such file; sdim evaluate --out writes one`);
-  let json: unknown;
-  try {
-    const bytes = readFileSync(path);
-    if (bytes.length > largestFile) throw new Error(`${bytes.length} bytes, more than the ${largestFile} that are read at most`);
-    json = JSON.parse(bytes.toString());
-  } catch (error) {
-    throw new UserError(`${path}: cannot be read as JSON: ${messageOf(error)}`, { cause: error });
-  }
-  const parsed = recordSchema.safeParse(json);
-  if (!parsed.success) throw new UserError(`${path}: not a record of sdim evaluate --out:\n${z.prettifyError(parsed.error)}`);
-  requireClasses(parsed.data, path);
-  return parsed.data;
+  const record = readJsonFile(path, recordSchema, "sdim evaluate --out");
+  requireClasses(record, path);
+  return record;
 }
 
 /** Everything that is by class has a value for each. */

@@ -1,5 +1,5 @@
 import type { ThresholdSet } from "../classify/card.ts";
-import { UserError } from "../core/errors.ts";
+import { TrainingFailed, UserError } from "../core/errors.ts";
 
 export interface CalibrationInput {
   /** Raw, nats, [N, C]. */
@@ -21,7 +21,7 @@ export interface Calibrated {
 /**
  * Class thresholds (paper, 3.2 and 5): of the samples of class c that are classified correctly, their ll_c in ascending order, the element
  * floor(percentile / 100 * n). A class's threshold is compared with the log-likelihood of the winning class: strictly below = rejected.
- * Errors: UserError for a percentile out of range or a class without correctly classified samples.
+ * Errors: UserError for a percentile out of range; TrainingFailed for a class without correctly classified samples.
  */
 export function classThresholds({ classLogLikelihoods, labels, predictions, classNames, percentiles }: CalibrationInput): Calibrated {
   for (const percentile of percentiles) {
@@ -34,7 +34,7 @@ export function classThresholds({ classLogLikelihoods, labels, predictions, clas
   });
   const empty = classNames.filter((_, c) => perClass[c]!.length === 0);
   if (empty.length > 0) {
-    throw new UserError(
+    throw new TrainingFailed(
       `calibration: no correctly classified sample of class ${empty.map((name) => `"${name}"`).join(", ")}, so no threshold can be taken. Train longer, or calibrate on data that has these classes.`,
     );
   }

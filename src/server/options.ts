@@ -26,6 +26,8 @@ export interface ServerOptions {
   readonly reloadMs: number;
   /** Asked of every request but those for health and the page. */
   readonly apiKey?: string;
+  /** Folder of training runs to show. */
+  readonly runsFolder?: string;
   /** The web page, if another folder than the one beside the built code. */
   readonly webFolder?: string;
 }

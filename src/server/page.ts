@@ -33,6 +33,7 @@ const apiText = `sdim: image classifiers that can say "I don't know"
 
 GET  /v1/models                     the models
 POST /v1/models/NAME/classify       curl -F image=@picture.png
+GET  /v1/runs                       training runs, with --runs FOLDER
 GET  /docs                          all endpoints
 GET  /v2, /healthz, /readyz, /metrics
 `;

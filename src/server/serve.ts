@@ -15,6 +15,9 @@ export interface ServeOptions extends ServerOptions {
   readonly onListening: (url: string) => void;
 }
 
+/** Connections that may wait to be accepted while the event loop is busy (the system's own limit may be lower); Node's 511 overflow under load. */
+const backlog = 4096;
+
 /** Beyond the time a request may take, for its answer to be read. */
 const drainMarginMs = 5000;
 
@@ -42,7 +45,7 @@ export async function serve(models: readonly NamedModel[], options: ServeOptions
 
 async function listen({ app }: SdimServer, { host, port, onListening }: ServeOptions): Promise<void> {
   try {
-    await app.listen({ host, port, listenTextResolver: () => "listening" });
+    await app.listen({ host, port, backlog, listenTextResolver: () => "listening" });
   } catch (error) {
     throw new UserError(`cannot listen on ${host} port ${port}: ${messageOf(error)}`, { cause: error });
   }

@@ -13,6 +13,8 @@ import { reserveBodies } from "./reserve.ts";
 import { addClassify } from "./routes/classify.ts";
 import { addHealth, addMetrics, readiness } from "./routes/health.ts";
 import { addModels } from "./routes/models.ts";
+import { addRuns } from "./routes/runs.ts";
+import { RunsReader } from "./run-reading/reader.ts";
 import { addV2, addV2Health } from "./v2/routes.ts";
 
 export interface SdimServer {
@@ -26,9 +28,10 @@ export interface SdimServer {
 
 /**
  * Loads the models and builds the server; it does not listen yet.
- * Errors: UserError when a model cannot be loaded or limits contradict each other.
+ * Errors: UserError when a model cannot be loaded, limits contradict each other, or there is no folder of runs where one is named.
  */
 export async function buildServer(models: readonly NamedModel[], options: ServerOptions, logger: FastifyBaseLogger): Promise<SdimServer> {
+  const runs = options.runsFolder === undefined ? undefined : new RunsReader(options.runsFolder, options.limits.requestMs);
   const metrics = new Metrics();
   const service = await InferenceService.start(models, options, metrics, {
     onReload: ({ name, outcome, error }) => {
@@ -58,6 +61,7 @@ export async function buildServer(models: readonly NamedModel[], options: Server
     if (options.apiKey !== undefined) requireApiKey(secured, options.apiKey);
     reserveBodies(secured, service);
     addModels(secured, service);
+    addRuns(secured, runs, options.limits.requestMs);
     addMetrics(secured, metrics);
     await secured.register(async (scope) => addClassify(scope, service, metrics));
     await secured.register(async (scope) => addV2(scope, service, metrics, notReady));
@@ -72,6 +76,7 @@ export async function buildServer(models: readonly NamedModel[], options: Server
     close: async () => {
       isDraining = true;
       await app.close();
+      await runs?.close();
       await service.close();
     },
   };
@@ -83,10 +88,11 @@ function fastify({ limits }: ServerOptions, logger: FastifyBaseLogger): FastifyI
     // One line per request is written below: without addresses' queries, headers or bodies.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: limits.jsonBytes,
-    // Slow clients: a request must have come within this time, an idle connection is closed.
+    // Slow clients: a request must have come within this time, an idle connection is closed; later than load balancers let go of it (60 s), so
+    // that none is closed while a request is on its way.
     requestTimeout: limits.requestMs,
     connectionTimeout: 2 * limits.requestMs,
-    keepAliveTimeout: 10_000,
+    keepAliveTimeout: 75_000,
     http: {
       headersTimeout: Math.min(limits.requestMs, 10_000),
       connectionsCheckingInterval: Math.min(1000, limits.requestMs),

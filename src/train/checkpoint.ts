@@ -20,8 +20,15 @@ const loading = z.strictObject({
   onBroken: z.enum(["refuse", "skip"]),
 }) satisfies z.ZodType<LoadChoices>;
 
+const earlierTraining = z.strictObject({ config: savedConfigSchema, data: z.string(), steps: z.int() });
+
+/** A training whose weights another began with. */
+export type EarlierTraining = z.infer<typeof earlierTraining>;
+
 const position = z.strictObject({
   config: savedConfigSchema,
+  /** Trainings that came before, the first first, where this one began with the weights of another. */
+  startedFrom: z.array(earlierTraining).optional(),
   data: z.strictObject({ name: z.string(), split: z.string(), fingerprint: z.string(), loading: loading.optional() }),
   /** Steps done. */
   step: z.int(),
@@ -70,7 +77,7 @@ export function saveCheckpoint(folder: string, { position, state, kept }: Checkp
 /** Reads the newest checkpoint or, where that is damaged or missing, the one before it. Errors: UserError when neither can be used. */
 export function loadCheckpoint(folder: string): LoadedCheckpoint {
   const [newest, previous] = [checkpointPath(folder), previousCheckpointPath(folder)];
-  if (!hasCheckpoint(folder)) throw new UserError(`--resume: there is no checkpoint in ${folder}`);
+  if (!hasCheckpoint(folder)) throw new UserError(`there is no checkpoint in ${folder}: expected the folder of a training`);
   try {
     return read(newest);
   } catch (error) {

@@ -48,10 +48,10 @@ export function exportedWeights(
 export function uncalibratedModel(
   weights: ReadonlyMap<string, StateTensor>,
   parameters: readonly ParameterSpec[],
-  position: Pick<TrainingPosition, "config" | "data" | "step">,
+  position: Pick<TrainingPosition, "config" | "data" | "step" | "startedFrom">,
   { training }: TrainingData,
 ): ModelFile {
-  const { config } = position;
+  const { config, startedFrom } = position;
   const { name, split, fingerprint, classNames } = training;
   const zeros = [{ percentile: 0, values: classNames.map(() => 0) }];
   const card: ModelCard = {
@@ -62,7 +62,7 @@ export function uncalibratedModel(
     parameters: countWeights(parameters),
     prior: config.prior,
     calibration: { source: "training", data: name, split, fingerprint, correctOnly: true, counts: [], percentile: 0, thresholds: zeros },
-    training: { config, data: position.data, steps: position.step, images: training.count },
+    training: { config, data: position.data, steps: position.step, images: training.count, ...(startedFrom ? { startedFrom } : {}) },
     measured: {},
   };
   const logPriors = config.prior === "uniform" ? undefined : trainingLogPriors(training);

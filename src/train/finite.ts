@@ -1,4 +1,4 @@
-import { UserError } from "../core/errors.ts";
+import { TrainingFailed } from "../core/errors.ts";
 import type { StateTensor } from "../runtime/feedback.ts";
 import { hasCheckpoint } from "./checkpoint.ts";
 
@@ -7,11 +7,11 @@ function advice(out: string): string {
   return `${left}Try a lower --learning-rate or a --log-sigma-floor.`;
 }
 
-/** Errors: UserError that names the metrics of step `step` (from 0) that are not finite. */
+/** Errors: TrainingFailed that names the metrics of step `step` (from 0) that are not finite. */
 export function requireFiniteMetrics(metrics: Readonly<Record<string, number>>, step: number, out: string): void {
   const wrong = Object.entries(metrics).filter(([, value]) => !Number.isFinite(value));
   if (wrong.length === 0) return;
-  throw new UserError(
+  throw new TrainingFailed(
     `training stopped at step ${step + 1}: ${wrong.map(([name, value]) => `${name} = ${value}`).join(", ")}. ${advice(out)}`,
   );
 }
@@ -20,6 +20,6 @@ export function requireFiniteMetrics(metrics: Readonly<Record<string, number>>, 
 export function requireFiniteState(state: ReadonlyMap<string, StateTensor>, step: number, out: string): void {
   for (const [name, { data }] of state) {
     const wrong = data.find((value) => !Number.isFinite(value));
-    if (wrong !== undefined) throw new UserError(`training stopped at step ${step}: ${name} holds ${wrong}. ${advice(out)}`);
+    if (wrong !== undefined) throw new TrainingFailed(`training stopped at step ${step}: ${name} holds ${wrong}. ${advice(out)}`);
   }
 }

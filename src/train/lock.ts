@@ -10,7 +10,7 @@ import { writeFileAtomic } from "../core/files.ts";
 const holderSchema = z.strictObject({ pid: z.int(), host: z.string() });
 export type LockHolder = z.infer<typeof holderSchema>;
 
-const lockPath = (out: string): string => join(out, "training.lock");
+export const lockPath = (out: string): string => join(out, "training.lock");
 
 /** The process that trains in the folder. One of this machine that was killed holds nothing any more; of another machine we cannot know. */
 export function lockHolder(out: string): LockHolder | undefined {

@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { z } from "zod";
 import { readModelFile } from "../classify/model-file.ts";
 import { messageOf, UserError } from "../core/errors.ts";
-import { hasCheckpoint, readPosition, type TrainingPosition } from "./checkpoint.ts";
+import { checkpointPath, hasCheckpoint, previousCheckpointPath, readPosition, type TrainingPosition } from "./checkpoint.ts";
 import { defaults, savedConfigSchema, type TrainConfig } from "./config.ts";
 import { modelName } from "./export.ts";
-import { lockHolder } from "./lock.ts";
+import { lockHolder, lockPath } from "./lock.ts";
 import { stepsOf } from "./loop.ts";
 import { metricsPath } from "./metrics-log.ts";
 import { type EpochRecord, epochRecord, type HistoryRecord, historyRecord } from "./records.ts";
@@ -45,6 +45,9 @@ export function listRuns(folder: string): Run[] {
 /** Never fails on what is in the folder: a run that cannot be read is a broken one. Errors: UserError when the folder is no run's. */
 export function readRun(folder: string): Run {
   if (!isRun(folder)) throw new UserError(`${folder}: expected the folder of a run, with config.json or a checkpoint in it`);
+  const odd = filesOfRun(folder).find((path) => existsSync(path) && statSync(path, { throwIfNoEntry: false })?.isFile() === false);
+  // A pipe, say, would be waited for without an end.
+  if (odd !== undefined) return unreadable(folder, `${odd}: not a file`);
   const config = attempt(() => readConfig(folder));
   const position = attempt(() => (hasCheckpoint(folder) ? readPosition(folder) : undefined));
   const measured = attempt(() => (existsSync(join(folder, modelName)) ? readModelFile(join(folder, modelName)).card.measured : undefined));
@@ -68,6 +71,28 @@ export function readRun(folder: string): Run {
     measured: measured.value ?? {},
   };
 }
+
+/** What of a run is read, there or not. */
+export const filesOfRun = (folder: string): string[] => [
+  configPath(folder),
+  checkpointPath(folder),
+  previousCheckpointPath(folder),
+  metricsPath(folder),
+  join(folder, modelName),
+  lockPath(folder),
+];
+
+const unreadable = (folder: string, reason: string): Run => ({
+  folder,
+  state: { kind: "broken", reason },
+  config: null,
+  data: null,
+  step: 0,
+  elapsedSeconds: null,
+  history: [],
+  epochs: [],
+  measured: {},
+});
 
 interface Findings {
   readonly problem: string | undefined;
@@ -121,8 +146,13 @@ function readMetrics(folder: string): { readonly history: HistoryRecord[]; reado
   return { history, epochs };
 }
 
+/** More is no config and no record of a training of ours. */
+const largestText = 32e6;
+
 function readText(path: string): string {
   try {
+    const { size } = statSync(path);
+    if (size > largestText) throw new Error(`${size} bytes, more than the ${largestText} that are read at most`);
     return readFileSync(path, "utf8");
   } catch (error) {
     throw new UserError(`cannot read ${path}: ${messageOf(error)}`, { cause: error });

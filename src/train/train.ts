@@ -13,6 +13,7 @@ import { lower } from "../onnx/lower.ts";
 import { FeedbackSession, nextName, type StateTensor } from "../runtime/feedback.ts";
 import { targetFor } from "../runtime/layout.ts";
 import type { Provider } from "../runtime/session.ts";
+import { beginWith } from "./begin-with.ts";
 import { type Checkpoint, checkpointPath, loadCheckpoint, previousCheckpointPath, sameConfig } from "./checkpoint.ts";
 import { lossConfigOf, modelConfigOf, type TrainConfig } from "./config.ts";
 import { channelsOf, exportedWeights, modelName, type TrainingData, uncalibratedModel, writeModel } from "./export.ts";
@@ -34,6 +35,8 @@ export interface TrainOptions extends LoopOptions {
   readonly data: ImageSet;
   /** Go on from the folder's checkpoint. */
   readonly resume?: boolean;
+  /** Folder of another training, whose weights this one begins with, where their shapes agree. */
+  readonly from?: string;
   /** Train into a folder that holds something already; checkpoints and model of an earlier run are removed. */
   readonly force?: boolean;
   readonly provider?: Provider;
@@ -135,17 +138,18 @@ function beginFolder(out: string, config: TrainConfig): void {
   writeFileAtomic(join(out, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
 }
 
-function freshStart({ config, data }: TrainOptions, step: TrainingStep): Checkpoint {
+function freshStart({ config, data, from, onNote }: TrainOptions, step: TrainingStep): Checkpoint {
   const { name, split, fingerprint, origin } = data;
-  const from = { name, split, fingerprint, ...(origin ? { loading: origin.choices } : {}) };
+  const source = { name, split, fingerprint, ...(origin ? { loading: origin.choices } : {}) };
   const records = { history: [], epochs: [], pending: noSums(), pendingEpoch: noSums() };
-  return {
-    position: { config, data: from, step: 0, ...records, elapsedSeconds: 0 },
-    state: initialState(step.parameters, step.optimizerState, config.seed, {
-      [meanParameter]: { kind: "normal", deviation: config.meanSpread },
-    }),
-    kept: new Map(),
-  };
+  const state = initialState(step.parameters, step.optimizerState, config.seed, {
+    [meanParameter]: { kind: "normal", deviation: config.meanSpread },
+  });
+  const position = { config, data: source, step: 0, ...records, elapsedSeconds: 0 };
+  if (from === undefined) return { position, state, kept: new Map() };
+  const begun = beginWith(from, step.parameters, state);
+  onNote?.(begun.note);
+  return { position: { ...position, startedFrom: begun.startedFrom }, state: begun.state, kept: new Map() };
 }
 
 function batchesOf(set: ImageSet, config: TrainConfig, firstStep: number, hasThread: boolean): BatchSource {

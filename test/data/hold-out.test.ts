@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { UserError } from "../../src/core/errors.ts";
-import { holdOut, spread } from "../../src/data/hold-out.ts";
+import { balanced, holdOut, spread, withoutClasses } from "../../src/data/hold-out.ts";
 import { imageSet } from "../../src/data/image-set.ts";
 
 const classNames = ["a", "b", "c"];
@@ -59,5 +59,50 @@ describe("spread", () => {
     const set = setOf(Array.from({ length: 10 }, () => 0));
     expect(idsOf(spread(set, 4))).toEqual([0, 2, 5, 7]);
     expect(spread(set, 10)).toBe(set);
+  });
+});
+
+describe("balanced", () => {
+  it("takes the first of every class, as many of each but for one, in the order of the set", () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 2 }), { maxLength: 40 }), fc.integer({ min: 3, max: 60 }), (more, count) => {
+        const all = [...Array.from({ length: 60 }, (_, i) => i % 3), ...more];
+        const ids = idsOf(balanced(setOf(all), count));
+        expect(ids).toEqual([...ids].sort((a, b) => a - b));
+        for (const c of [0, 1, 2]) {
+          const ofClass = all.flatMap((label, i) => (label === c ? [i] : []));
+          const taken = Math.floor(count / 3) + Number(c < count % 3);
+          expect(ids.filter((i) => all[i] === c)).toEqual(ofClass.slice(0, count >= all.length ? ofClass.length : taken));
+        }
+      }),
+      { numRuns: 50 },
+    );
+    const whole = setOf([0, 0, 1, 2]);
+    expect(balanced(whole, 4)).toBe(whole);
+  });
+
+  it("refuses a class with too few images, or too few for all classes", () => {
+    const set = setOf([0, 0, 0, 0, 1, 2, 2, 2]);
+    expect(() => balanced(set, 6)).toThrow('x (train): 6 images, as many of each class, take 2 of class "b", which has 1: ask for fewer');
+    expect(() => balanced(set, 2)).toThrow("expected at least an image for each of 3 classes, got 2");
+  });
+});
+
+describe("withoutClasses", () => {
+  it("puts every image on one side, in order, and numbers the classes that stay anew", () => {
+    const all = [2, 0, 1, 2, 0, 1, 1];
+    const { known, unknown } = withoutClasses(setOf(all), [1]);
+    expect([idsOf(known), idsOf(unknown)]).toEqual([
+      [0, 1, 3, 4],
+      [2, 5, 6],
+    ]);
+    expect([...known.labels]).toEqual([1, 0, 1, 0]);
+    expect([known.name, known.classNames, unknown.name, unknown.classNames]).toEqual(["x without b", ["a", "c"], "b of x", ["none"]]);
+    expect(known.fingerprint).not.toBe(setOf(all).fingerprint);
+  });
+
+  it("refuses to leave a single class, or a part without images", () => {
+    expect(() => withoutClasses(setOf([0, 1, 2]), [0, 1])).toThrow("x (train): of 3 classes 2 are held out, expected at least 2 to stay");
+    expect(() => withoutClasses(setOf([0, 1, 1]), [2])).toThrow("no images");
   });
 });

@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import { Random } from "../../src/core/random.ts";
 import { convertChannels } from "../../src/data/channels.ts";
 import { type ImageSet, imageSet } from "../../src/data/image-set.ts";
+import { encodePng, readPicture } from "../../src/data/images.ts";
 import { loadOutOfDistribution } from "../../src/data/out-of-distribution.ts";
 import { synthesise, syntheticNames } from "../../src/data/synthetic.ts";
 
@@ -133,16 +134,24 @@ describe("convertChannels", () => {
   const pixels = (channels: 1 | 3, values: number[]) =>
     imageSet({ ...like, height: 1, width: values.length / channels, channels, pixels: Uint8Array.from(values), labels: new Int32Array(1) });
 
-  it("repeats grey, takes the luma of RGB, and says so in the name", () => {
+  it("repeats grey, takes the luminance of RGB, and says so in the name", () => {
     expect(convertChannels(pixels(1, [7, 200]), 3)).toMatchObject({
       name: "given as RGB",
       channels: 3,
       pixels: Uint8Array.of(7, 7, 7, 200, 200, 200),
     });
-    // 0.299 * 255 = 76.2, 0.587 * 255 = 149.7, 0.114 * 255 = 29.1.
+    // 0.2126, 0.7152 and 0.0722 of linear light, in sRGB: 1.055 * 0.2126 ** (1 / 2.4) - 0.055 = 0.498.
     const primaries = pixels(3, [255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 255]);
-    expect(convertChannels(primaries, 1)).toMatchObject({ name: "given as grey", channels: 1, pixels: Uint8Array.of(76, 150, 29, 255) });
+    expect(convertChannels(primaries, 1)).toMatchObject({ name: "given as grey", channels: 1, pixels: Uint8Array.of(127, 220, 76, 255) });
     expect(convertChannels(primaries, 3)).toBe(primaries);
+  });
+
+  it("makes the grey of a picture that is read in grey, to a step", async () => {
+    const colours = Array.from({ length: 3 * 200 }, (_, i) => (i * 37 + 11 * (i % 3)) % 256);
+    const file = await encodePng({ height: 1, width: 200, channels: 3, pixels: Uint8Array.from(colours) });
+    const { pixels: read } = await readPicture(file, 1);
+    const converted = convertChannels(pixels(3, colours), 1).pixels;
+    expect(Math.max(...converted.map((value, i) => Math.abs(value - read[i]!)))).toBeLessThanOrEqual(1);
   });
 
   it("grey to RGB and back is what it was", () => {

@@ -324,14 +324,15 @@ describe("renderReport", () => {
 
   it("draws a chart per loss part and per class, each with words for those who cannot see it", () => {
     const labels = [...document.querySelectorAll("svg")].map((svg) => svg.getAttribute("aria-label"));
-    expect(labels).toHaveLength(4 + 5 + 2);
+    expect(labels).toHaveLength(4 + 6 + 2);
     expect(labels.slice(0, 3)).toEqual([
       "ROC curve of garments: area 0.9712",
       "Risk-coverage curve: area 0.01000, risk 1.24% when everything is accepted",
       "Reliability diagram: accuracy per bin of the posterior; expected calibration error 3.21%",
     ]);
     expect(labels[4]).toBe("Total loss against epochs, from 10.0 to 3.33");
-    expect(labels[9]).toMatch(/^Class one: log-likelihoods of its test images, median \d+, and of garments, median -\d+; threshold 80$/);
+    expect(labels[9]).toBe("Learning rate against epochs, from 0.00100 to 0.00100");
+    expect(labels[10]).toMatch(/^Class one: log-likelihoods of its test images, median \d+, and of garments, median -\d+; threshold 80$/);
   });
 
   it("draws both distributions from the same baseline, also where they overlap", () => {

@@ -1,3 +1,5 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type AttackResult, runAttack, type Samples } from "../../src/attacks/attack.ts";
@@ -6,6 +8,7 @@ import type { GraphModel } from "../../src/attacks/model.ts";
 import { wilsonInterval } from "../../src/evaluate/metrics/wilson.ts";
 import { adversarialGrid } from "../../src/evaluate/robustness/grid.ts";
 import { inPlainWords, renderRobustness } from "../../src/evaluate/robustness/report.ts";
+import { readRobustness } from "../../src/evaluate/robustness/report-schema.ts";
 import { runSuite } from "../../src/evaluate/robustness/run-suite.ts";
 import {
   attackOf,
@@ -20,6 +23,7 @@ import { summariseAttack } from "../../src/evaluate/robustness/summary.ts";
 import { withTargets } from "../../src/evaluate/robustness/targets.ts";
 import { before, successCurve, trialsOf, worstCase } from "../../src/evaluate/robustness/worst-case.ts";
 import { linearModel, type SmallModel } from "../support/attacked-models.ts";
+import { removeFolders, temporaryFolder } from "../support/folders.ts";
 import { labelledPoints } from "../support/points.ts";
 
 const rows = [
@@ -34,6 +38,7 @@ const plain = linearModel(scaled(1));
 /** Rejects what wins by little. */
 const rejecting = linearModel({ rows, thresholds: [0.6, 0.6, 0.3] });
 const models: readonly GraphModel[] = [saturated, plain, rejecting];
+afterAll(removeFolders);
 afterAll(() => Promise.all(models.map((model) => model.release())));
 
 let samples: Samples;
@@ -211,6 +216,14 @@ describe("the suite", () => {
     expect(report.attacks[1]!.summary.criterion).toBe("misclassified-and-accepted");
     expect(report.twin).toBe("twin.onnx");
     expect(inPlainWords(report).join(" ")).toContain("24 images are few: the intervals are wide");
+    const folder = temporaryFolder();
+    const path = join(folder, "robustness.json");
+    writeFileSync(path, JSON.stringify({ robustness: report }));
+    expect(readRobustness(path)).toEqual(report);
+    writeFileSync(path, JSON.stringify({ robustness: { ...report, paperCase: { linf: [] } } }));
+    expect(() => readRobustness(path)).toThrow("expected as many worst cases of the paper's attacks as of all");
+    writeFileSync(path, JSON.stringify({ robustness: { ...report, curves: { ...report.curves, wrong: [] } } }));
+    expect(() => readRobustness(path)).toThrow("robustness.json: not a record of sdim attack --standard --out");
   });
 });
 

@@ -71,6 +71,8 @@ describe("the command", () => {
     [["--format", "triton"], "--name: the name of the model"],
     [["--format", "kserve", "--name", "a"], "--storage-uri: where the cluster finds the repository"],
     [["--format", "triton", "--name", "a", "--data", "mnist"], "--data: not for --format triton"],
+    [["--format", "triton", "--name", "a", "--ood", "constant"], "--ood: not for --format triton"],
+    [["--format", "onnx-fp16", "--ood", "constant"], "--ood: is compared with images of --data"],
     [["--format", "onnx-int8"], "onnx-int8: needs images for the ranges"],
     [["--format", "onnx-int8", "--weights-only", "--name", "a"], "--name: not for --format onnx-int8"],
     [["--format", "onnx-fp16", "--recalibrate"], "--recalibrate: takes thresholds from --data"],

@@ -2,8 +2,12 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { Classifier } from "../../src/classify/classifier.ts";
 import { InputGradients } from "../../src/classify/input-gradients.ts";
 import { decodeModelFile, encodeModelFile, type ModelFile, readModelFile } from "../../src/classify/model-file.ts";
+import { convertChannels } from "../../src/data/channels.ts";
 import { type ImageSet, takeFirst } from "../../src/data/image-set.ts";
 import { loadDataset } from "../../src/data/registry.ts";
+import { synthesise } from "../../src/data/synthetic.ts";
+import { evaluate } from "../../src/evaluate/evaluate.ts";
+import type { OodEvaluation } from "../../src/evaluate/evaluation.ts";
 import { agreement, compare, scores } from "../../src/export/compare.ts";
 import { exportSmall, type SmallFormat } from "../../src/export/export.ts";
 import { uint8Scale } from "../../src/export/quantise.ts";
@@ -93,6 +97,27 @@ it("thresholds can be taken anew, and then reject what they should", async () =>
   expect(recalibrated.card.calibration).toMatchObject({ source: "given", percentile: 10, counts: expect.anything() });
   expect(scores(said, test.labels).rejectionRate).toBeGreaterThan(0.05);
   expect(scores(said, test.labels).rejectionRate).toBeLessThan(0.15);
+});
+
+it("what an export does to images that should be refused is what an evaluation says of either file", async () => {
+  const [few, patches] = [takeFirst(test, 60), synthesise("shuffled-patches", test, { count: 60, seed: 1 })];
+  const exported = await Classifier.load(await make("onnx-int8", true), { threads: 1 });
+  const { ood } = await compare(original, exported, few, { ood: [patches], speedImages: 8 });
+  const measured = async (classifier: Classifier) => {
+    const { evaluation } = await evaluate(classifier, few, { ood: [patches], percentiles: [1], bootstrap: { resamples: 0 } });
+    const [{ auroc, rejection }] = evaluation.ood as [OodEvaluation];
+    const { percentile, decisionRejectionRate, perClassRejectionRate } = rejection[0]!;
+    return { percentile, decisionRejectionRate, perClassRejectionRate, auroc };
+  };
+  const { data, fingerprint, count, sameVerdict } = ood[0]!;
+  expect([data, fingerprint, count]).toEqual(["shuffled-patches", patches.fingerprint, 60]);
+  expect(ood[0]!.original).toEqual(await measured(original));
+  expect(ood[0]!.exported).toEqual(await measured(exported));
+  expect(ood[0]!.exported).not.toEqual(ood[0]!.original);
+  expect(sameVerdict).toBeGreaterThan(0.9);
+  const colour = convertChannels(patches, 3);
+  await expect(compare(original, exported, few, { ood: [colour] })).rejects.toThrow("1 channel(s), these have 3");
+  await exported.release();
 });
 
 it("an export is not exported again, has no gradients, and 8 bits want images", async () => {

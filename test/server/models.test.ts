@@ -7,6 +7,7 @@ import { UserError } from "../../src/core/errors.ts";
 import { readApiKey } from "../../src/server/auth.ts";
 import { nameModels } from "../../src/server/model-names.ts";
 import { removeFolders, temporaryFolder } from "../support/folders.ts";
+import { writeRunning } from "../support/run-folders.ts";
 import { form, garments, mnist, startServer, type TestedServer } from "../support/serving.ts";
 
 const key = "a key of the test".replaceAll(" ", "-");
@@ -22,7 +23,9 @@ beforeAll(async () => {
   for (const name of ["ort-1a2b.wasm", "ort-1a2b.mjs", "index-1a2b.js"]) writeFileSync(join(webFolder, "assets", name), "x");
   writeFileSync(join(webFolder, ".secret"), "x");
   open = await startServer({}, [mnist, garments]);
-  closed = await startServer({ apiKey: key, webFolder });
+  const runsFolder = temporaryFolder();
+  writeRunning(join(runsFolder, "a"));
+  closed = await startServer({ apiKey: key, webFolder, runsFolder });
 });
 afterAll(async () => {
   await Promise.all([open.close(), closed.close()]);
@@ -79,24 +82,28 @@ describe("models", () => {
 });
 
 describe("the API key", () => {
-  it.each(["/v1/models", "/v1/models/mnist/file", "/metrics", "/v2", "/v2/models/mnist", "/v2/models/mnist/ready"])(
-    "%s asks for it",
-    async (url) => {
-      for (const headers of [{}, { "x-api-key": "wrong" }, { authorization: "Bearer wrong" }, { authorization: key }] as Record<
-        string,
-        string
-      >[]) {
-        const refused = await get(closed, url, headers);
-        expect(refused.statusCode).toBe(401);
-        const { error } = refused.json<{ error: unknown }>();
-        expect(error).toEqual(
-          url.startsWith("/v2") ? expect.stringContaining("API key") : expect.objectContaining({ code: "unauthorized" }),
-        );
-      }
-      expect((await get(closed, url, { "x-api-key": key })).statusCode).toBe(200);
-      expect((await get(closed, url, { authorization: `Bearer ${key}` })).statusCode).toBe(200);
-    },
-  );
+  it.each([
+    "/v1/models",
+    "/v1/models/mnist/file",
+    "/v1/runs",
+    "/v1/runs/a",
+    "/metrics",
+    "/v2",
+    "/v2/models/mnist",
+    "/v2/models/mnist/ready",
+  ])("%s asks for it", async (url) => {
+    for (const headers of [{}, { "x-api-key": "wrong" }, { authorization: "Bearer wrong" }, { authorization: key }] as Record<
+      string,
+      string
+    >[]) {
+      const refused = await get(closed, url, headers);
+      expect(refused.statusCode).toBe(401);
+      const { error } = refused.json<{ error: unknown }>();
+      expect(error).toEqual(url.startsWith("/v2") ? expect.stringContaining("API key") : expect.objectContaining({ code: "unauthorized" }));
+    }
+    expect((await get(closed, url, { "x-api-key": key })).statusCode).toBe(200);
+    expect((await get(closed, url, { authorization: `Bearer ${key}` })).statusCode).toBe(200);
+  });
 
   it("is asked for before a body is read", async () => {
     const refused = await closed.app.inject({ method: "POST", url: "/v1/models/mnist/classify", ...form([["a.png", Buffer.alloc(10)]]) });
@@ -164,6 +171,8 @@ describe("docs", () => {
       "/v1/models/{name}",
       "/v1/models/{name}/classify",
       "/v1/models/{name}/file",
+      "/v1/runs",
+      "/v1/runs/{id}",
       "/v2",
       "/v2/health/live",
       "/v2/health/ready",

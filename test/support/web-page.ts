@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync } from "node:fs";
+import axe from "axe-core";
 import type { Browser, BrowserContextOptions, Locator, Page } from "playwright-core";
 import { launchChromium } from "./chromium.ts";
 import { type SiteOptions, StaticSite } from "./static-site.ts";
@@ -90,3 +91,13 @@ export async function give(page: Page, how: "drop" | "paste", files: readonly Gi
 }
 
 export const words = (page: Page): Locator => page.locator(".verdict .words");
+
+/** What axe finds wrong with a page. */
+export async function violations(on: Page): Promise<string[]> {
+  await on.evaluate(axe.source);
+  const found = await on.evaluate(async () => {
+    const { axe } = globalThis as unknown as { axe: { run(): Promise<axe.AxeResults> } };
+    return (await axe.run()).violations;
+  });
+  return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(" | ")}`);
+}

@@ -142,7 +142,7 @@ describe("train", () => {
       Array.from({ length: 200 }, (_, i) => i),
     );
     await expect(train({ config, data: other, out, resume: true })).rejects.toThrow("was trained on mnist (train), other data than");
-    await expect(train({ config, data, out: temporaryFolder(), resume: true })).rejects.toThrow("--resume: there is no checkpoint in");
+    await expect(train({ config, data, out: temporaryFolder(), resume: true })).rejects.toThrow("there is no checkpoint in");
   });
 
   it("writes no model file when a class has no correctly classified sample", async () => {

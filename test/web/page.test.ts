@@ -1,5 +1,4 @@
 import { readFileSync } from "node:fs";
-import axe from "axe-core";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { putInForce } from "../../src/classify/calibrations.ts";
@@ -9,7 +8,7 @@ import type { ImageSet } from "../../src/data/image-set.ts";
 import { encodePng } from "../../src/data/images.ts";
 import { loadDataset } from "../../src/data/registry.ts";
 import type { EvaluationRecord } from "../../src/evaluate/record.ts";
-import { draw, type GivenFile, give, screenshot, WebPages, words } from "../support/web-page.ts";
+import { draw, type GivenFile, give, screenshot, violations, WebPages, words } from "../support/web-page.ts";
 
 const seven = [
   [0.3, 0.22],
@@ -44,15 +43,6 @@ const shownWords = async (on: Page, expected: string | RegExp) => {
     typeof expected === "string" ? { source: expected, isExact: true } : { source: expected.source, isExact: false },
   );
 };
-
-async function violations(on: Page): Promise<string[]> {
-  await on.evaluate(axe.source);
-  const found = await on.evaluate(async () => {
-    const { axe } = globalThis as unknown as { axe: { run(): Promise<axe.AxeResults> } };
-    return (await axe.run()).violations;
-  });
-  return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(" | ")}`);
-}
 
 describe("verdicts", () => {
   it("accepts a drawn 7, and shows why", async () => {

@@ -1,3 +1,4 @@
+import type { ComponentType } from "preact";
 import { useCallback, useEffect, useState } from "preact/hooks";
 import { calibrationsOf, type Device, decideAt, thresholdsAt } from "../../src/browser.ts";
 import { Gallery } from "./components/gallery.tsx";
@@ -11,6 +12,7 @@ import { isSameModel, type ListedModel, listModels } from "./models.ts";
 import { type ClassifierState, useClassifier } from "./use-classifier.ts";
 import { useEvaluation } from "./use-evaluation.ts";
 import { useItems } from "./use-items.ts";
+import { useView } from "./use-view.ts";
 import { megabytes, messageOf } from "./words.ts";
 
 export function App() {
@@ -40,7 +42,12 @@ export function App() {
     };
   }, [report]);
 
-  const state = useClassifier(chosen, device, attempt);
+  const view = useView();
+  // Who came to look at runs needs no model yet; once there, it stays.
+  const [isWanted, setWanted] = useState(false);
+  if (view.kind === "classify" && !isWanted) setWanted(true);
+
+  const state = useClassifier(isWanted ? chosen : undefined, device, attempt);
   const ready = state.kind === "ready" ? state : undefined;
   const card = ready?.classifier.card;
   const measured = ready?.model.measured;
@@ -50,44 +57,49 @@ export function App() {
 
   return (
     <>
-      <Header models={models} chosen={chosen} onChoose={setChosen} device={device} onDevice={setDevice} />
+      <Header view={view} models={models} chosen={chosen} onChoose={setChosen} device={device} onDevice={setDevice} />
       <main>
         <Problems messages={problems} onDismiss={(message) => setProblems((all) => all.filter((one) => one !== message))} />
-        <div class="columns">
-          <Inputs onImages={show} onError={report} />
-          <section class="panel result" aria-labelledby="result-heading">
-            <h2 id="result-heading">What it says</h2>
-            <Waiting state={state} hasModels={models.length > 0} onRetry={() => setAttempt(attempt + 1)} />
-            {card && percentile !== undefined && selected?.seen && (
-              <VerdictPanel
-                item={selected}
-                card={card}
-                result={decideAt(selected.seen.result, card, percentile)}
-                gaussians={ready.classifier.gaussians}
-                thresholds={thresholdsAt(card, percentile).values}
-                onInvert={() => invert(selected)}
-              />
+        {view.kind === "runs" && <LazyRuns id={view.id} onError={report} />}
+        {view.kind === "classify" && (
+          <>
+            <div class="columns">
+              <Inputs onImages={show} onError={report} />
+              <section class="panel result" aria-labelledby="result-heading">
+                <h2 id="result-heading">What it says</h2>
+                <Waiting state={state} hasModels={models.length > 0} onRetry={() => setAttempt(attempt + 1)} />
+                {card && percentile !== undefined && selected?.seen && (
+                  <VerdictPanel
+                    item={selected}
+                    card={card}
+                    result={decideAt(selected.seen.result, card, percentile)}
+                    gaussians={ready.classifier.gaussians}
+                    thresholds={thresholdsAt(card, percentile).values}
+                    onInvert={() => invert(selected)}
+                  />
+                )}
+                {selected?.error !== undefined && (
+                  <p class="error" role="alert">
+                    {selected.error}
+                  </p>
+                )}
+                {card && !selected && (
+                  <p class="note empty">
+                    Draw something, or drop an image. It answers with one of {calibrationsOf(card)[0]!.data}’s {card.classNames.length}{" "}
+                    classes, or that it does not know.
+                  </p>
+                )}
+              </section>
+            </div>
+            {card && percentile !== undefined && items.length > 1 && (
+              <Grid items={items} selected={selected?.id} card={card} percentile={percentile} onSelect={select} />
             )}
-            {selected?.error !== undefined && (
-              <p class="error" role="alert">
-                {selected.error}
-              </p>
+            {card && percentile !== undefined && (
+              <RejectRule card={card} measured={evaluation} percentile={percentile} onPercentile={setAsked} />
             )}
-            {card && !selected && (
-              <p class="note empty">
-                Draw something, or drop an image. It answers with one of {calibrationsOf(card)[0]!.data}’s {card.classNames.length} classes,
-                or that it does not know.
-              </p>
-            )}
-          </section>
-        </div>
-        {card && percentile !== undefined && items.length > 1 && (
-          <Grid items={items} selected={selected?.id} card={card} percentile={percentile} onSelect={select} />
+            <Gallery models={models} chosen={chosen} onChoose={setChosen} />
+          </>
         )}
-        {card && percentile !== undefined && (
-          <RejectRule card={card} measured={evaluation} percentile={percentile} onPercentile={setAsked} />
-        )}
-        <Gallery models={models} chosen={chosen} onChoose={setChosen} />
       </main>
       <footer>
         <p>
@@ -97,6 +109,20 @@ export function App() {
       </footer>
     </>
   );
+}
+
+type RunsComponent = ComponentType<{ readonly id: string | undefined }>;
+
+/** The view of runs, which comes with a chart library, when it is asked for. */
+function LazyRuns({ id, onError }: { readonly id: string | undefined; readonly onError: (message: string) => void }) {
+  const [Runs, setRuns] = useState<RunsComponent>();
+  useEffect(() => {
+    import("./run-pages/runs.tsx").then(
+      (module) => setRuns(() => module.Runs),
+      (error: unknown) => onError(messageOf(error)),
+    );
+  }, [onError]);
+  return Runs ? <Runs id={id} /> : <p role="status">Loading</p>;
 }
 
 interface WaitingProps {

@@ -2,11 +2,8 @@ import { type Command, Option } from "commander";
 import { Classifier } from "../../classify/classifier.ts";
 import { commandLine } from "../../core/circumstances.ts";
 import { writeFileAtomic } from "../../core/files.ts";
-import { convertChannels } from "../../data/channels.ts";
 import type { ImageSet } from "../../data/image-set.ts";
-import { loadOutOfDistribution } from "../../data/out-of-distribution.ts";
-import type { LoadOptions, Split } from "../../data/registry.ts";
-import { syntheticNames } from "../../data/synthetic.ts";
+import type { Split } from "../../data/registry.ts";
 import { type EvaluationRun, evaluate } from "../../evaluate/evaluate.ts";
 import { displayOf, type EvaluationRecord, environmentOf, evaluationRecord } from "../../evaluate/record.ts";
 import { assembleReport } from "../../evaluate/report/assemble.ts";
@@ -14,19 +11,16 @@ import { renderReport } from "../../evaluate/report/page.ts";
 import type { RunReport } from "../../evaluate/report/types.ts";
 import { renderTable } from "../../evaluate/summary.ts";
 import type { Provider } from "../../runtime/session.ts";
-import { dataDirOption, dataOption, machineOptions, numberList, wholeNumber, wordList } from "../options.ts";
+import { loadOod, type OodOptions, oodOptions } from "../ood.ts";
+import { dataDirOption, dataOption, machineOptions, numberList, wholeNumber } from "../options.ts";
 import { ProgressLine, printJson, printLine } from "../output.ts";
 import { type DataOptions, loadOptions, loadWithProgress, optionsOfModel, ownImageOptions, requireOwnImages } from "../own-images.ts";
 
-interface EvaluateCommandOptions extends DataOptions {
+interface EvaluateCommandOptions extends DataOptions, OodOptions {
   readonly data: string;
   readonly split: Split;
-  readonly ood?: readonly string[];
-  readonly syntheticCount?: number;
-  readonly convertChannels?: boolean;
   readonly percentile?: readonly number[];
   readonly resamples?: number;
-  readonly seed: number;
   readonly out?: string;
   readonly report?: string;
   readonly provider: Provider;
@@ -42,13 +36,6 @@ export function addEvaluate(program: Command): void {
     .addOption(dataOption(true))
     .addOption(dataDirOption())
     .addOption(new Option("--split <name>", "split to measure on").choices(["train", "val", "test"]).default("test"))
-    .option(
-      "--ood <name|folder|csv,...>",
-      `data it should refuse: test splits of data sets, all of a folder or CSV of images without one, or synthetic (${syntheticNames.join(", ")})`,
-      wordList,
-    )
-    .option("--synthetic-count <n>", "images of each synthetic set (default: 2000)", wholeNumber)
-    .option("--convert-channels", "turn grey out-of-distribution images into RGB by repetition, RGB into grey by luma, as the model takes")
     .option("--percentile <p,...>", "percentiles of the thresholds (default: 1,2)", numberList)
     .option("--resamples <n>", "bootstrap resamples of the intervals; 0: none (default: 1000)", wholeNumber)
     .option("--seed <n>", "of the synthetic sets and of the bootstrap", wholeNumber, 0)
@@ -59,6 +46,7 @@ export function addEvaluate(program: Command): void {
       "after",
       "\nExample:\n  $ sdim evaluate runs/a/model.onnx --data mnist --ood fashion-mnist --percentile 1,2\n  $ sdim evaluate runs/a/model.onnx --data mnist --ood uniform-noise,shuffled-patches --report report.html",
     );
+  oodOptions(command);
   ownImageOptions(command, false);
   machineOptions(command).action(async (path: string, options: EvaluateCommandOptions) => {
     const { provider, threads } = options;
@@ -88,22 +76,6 @@ export function addEvaluate(program: Command): void {
     if (options.json) printJson(evaluation);
     else printLine(renderTable(evaluation));
   });
-}
-
-/** One set after another, so that a mistake in the last name does not depend on how fast the others are read. */
-async function loadOod(
-  { ood = [], syntheticCount, convertChannels: convert, seed }: EvaluateCommandOptions,
-  data: ImageSet,
-  channels: 1 | 3,
-  loading: LoadOptions,
-): Promise<ImageSet[]> {
-  const sets: ImageSet[] = [];
-  for (const name of ood) {
-    const synthetic = { seed, ...(syntheticCount === undefined ? {} : { count: syntheticCount }) };
-    const set = await loadOutOfDistribution(name, data, { ...loading, isLabelled: false, ...synthetic }, loadWithProgress);
-    sets.push(convert ? convertChannels(set, channels) : set);
-  }
-  return sets;
 }
 
 const reportOf = (

@@ -7,12 +7,13 @@ import { UserError } from "../../core/errors.ts";
 import { fileDigest, writeFileAtomic } from "../../core/files.ts";
 import { type ImageSet, takeFirst } from "../../data/image-set.ts";
 import type { Split } from "../../data/registry.ts";
-import { type Comparison, compare } from "../../export/compare.ts";
+import { type Comparison, compare, type OodComparison, type OodScores } from "../../export/compare.ts";
 import { exportSmall, type SmallFormat, smallFormats } from "../../export/export.ts";
 import { writeInferenceService } from "../../export/kserve.ts";
 import { type ExportRecord, exportRecord } from "../../export/record.ts";
 import { requireName, writeTritonRepository } from "../../export/triton.ts";
 import { calibrateModel } from "../../reject/calibrate.ts";
+import { loadOod, type OodOptions, oodOptions } from "../ood.ts";
 import { dataDirOption, dataOption, positiveWholeNumber, wholeNumber } from "../options.ts";
 import { note, ProgressLine, percent, printJson, printLine } from "../output.ts";
 import { type DataOptions, loadOptions, loadWithProgress, optionsOfModel, ownImageOptions, requireOwnImages } from "../own-images.ts";
@@ -20,7 +21,7 @@ import { table } from "../plot.ts";
 
 type Format = SmallFormat | "triton" | "kserve";
 
-interface ExportCommandOptions extends DataOptions {
+interface ExportCommandOptions extends DataOptions, OodOptions {
   readonly format: Format;
   readonly out: string;
   readonly force?: boolean;
@@ -44,7 +45,7 @@ export function addExport(program: Command): void {
     .command("export <model>")
     .summary("make a smaller model file, or what Triton or KServe serves")
     .description(
-      "Makes of a model file:\n  onnx-fp16  a file whose encoder works in half precision (for GPUs)\n  onnx-int8  a file whose convolutions work on 8-bit numbers, their ranges taken from images of --data\n  triton     a Triton model repository (folder)\n  kserve     the same with a KServe InferenceService manifest\nThe smaller files carry the card and the thresholds; predict, evaluate and score take them. With --weights-only only what is stored is small\nand computing stays in float32. With --data the change is measured, printed, and written to OUT.json.",
+      "Makes of a model file:\n  onnx-fp16  a file whose encoder works in half precision (for GPUs)\n  onnx-int8  a file whose convolutions work on 8-bit numbers, their ranges taken from images of --data\n  triton     a Triton model repository (folder)\n  kserve     the same with a KServe InferenceService manifest\nThe smaller files carry the card and the thresholds; predict, evaluate and score take them. With --weights-only only what is stored is small\nand computing stays in float32. With --data the change is measured, printed, and written to OUT.json; with --ood also what it does to images that should be refused.",
     )
     .addOption(new Option("--format <name>", "what to make").choices([...smallFormats, "triton", "kserve"]).makeOptionMandatory())
     .requiredOption("--out <file|folder>", "the file to write, or the folder of the repository")
@@ -69,8 +70,9 @@ export function addExport(program: Command): void {
     .option("--json", "print the record as JSON on stdout")
     .addHelpText(
       "after",
-      "\nExamples:\n  $ sdim export models/mnist/model.onnx --format onnx-int8 --data mnist --out mnist-int8.onnx\n  $ sdim export models/mnist/model.onnx --format onnx-fp16 --weights-only --out mnist-half.onnx\n  $ sdim export mnist-int8.onnx --format triton --name mnist --out repository\n  $ sdim export models/mnist/model.onnx --format kserve --name mnist --storage-uri pvc://models/repository --out repository",
+      "\nExamples:\n  $ sdim export models/mnist/model.onnx --format onnx-int8 --data mnist --ood fashion-mnist --out mnist-int8.onnx\n  $ sdim export models/mnist/model.onnx --format onnx-fp16 --weights-only --out mnist-half.onnx\n  $ sdim export mnist-int8.onnx --format triton --name mnist --out repository\n  $ sdim export models/mnist/model.onnx --format kserve --name mnist --storage-uri pvc://models/repository --out repository",
     );
+  oodOptions(command).option("--seed <n>", "of the synthetic sets", wholeNumber, 0);
   ownImageOptions(command, false).action(async (path: string, options: ExportCommandOptions) => {
     const { format } = options;
     requireFitting(options);
@@ -80,10 +82,10 @@ export function addExport(program: Command): void {
 }
 
 /** Options that say nothing of the format are a mistake. */
-function requireFitting({ format, name, storageUri, data, weightsOnly, recalibrate }: ExportCommandOptions): void {
+function requireFitting({ format, name, storageUri, data, ood, weightsOnly, recalibrate }: ExportCommandOptions): void {
   const isRepository = format === "triton" || format === "kserve";
   const given = isRepository
-    ? { "--data": data, "--weights-only": weightsOnly, "--recalibrate": recalibrate }
+    ? { "--data": data, "--ood": ood, "--weights-only": weightsOnly, "--recalibrate": recalibrate }
     : { "--name": name, "--storage-uri": storageUri };
   const wrong = Object.entries(given).filter(([, value]) => value !== undefined);
   if (wrong.length > 0) throw new UserError(`${wrong.map(([option]) => option).join(", ")}: not for --format ${format}`);
@@ -91,6 +93,7 @@ function requireFitting({ format, name, storageUri, data, weightsOnly, recalibra
   if (format === "kserve" && storageUri === undefined)
     throw new UserError(`--storage-uri: where the cluster finds the repository, for example --storage-uri pvc://models/${name}`);
   if (format === "triton" && storageUri !== undefined) throw new UserError("--storage-uri: for --format kserve");
+  if (ood !== undefined && data === undefined) throw new UserError("--ood: is compared with images of --data, which the model knows");
   if (recalibrate && data === undefined) throw new UserError("--recalibrate: takes thresholds from --data");
 }
 
@@ -107,7 +110,8 @@ async function writeSmall(path: string, format: SmallFormat, options: ExportComm
   const { out, threads } = options;
   if (existsSync(out) && !options.force) throw new UserError(`${out}: is there already; --force replaces it`);
   const original = readModelFile(path);
-  const load = async (split: Split) => loadWithProgress(options.data!, split, loadOptions(options, optionsOfModel(original.card)));
+  const loading = loadOptions(options, optionsOfModel(original.card));
+  const load = async (split: Split) => loadWithProgress(options.data!, split, loading);
   const isQuantised = format === "onnx-int8" && !options.weightsOnly;
   const needsCalibration = options.data !== undefined && (isQuantised || options.recalibrate);
   const calibration = needsCalibration ? await load(options.calibrationSplit) : undefined;
@@ -122,10 +126,11 @@ async function writeSmall(path: string, format: SmallFormat, options: ExportComm
   });
   if (options.recalibrate) file = await recalibrated(file, original, calibration!, withThreads, line);
   const test = options.data === undefined ? undefined : await load(options.split);
-  if (test) requireOwnImages(options, [test]);
+  const ood = test ? await loadOod(options, test, original.card.model.channels, loading) : [];
+  if (test) requireOwnImages(options, [test, ...ood]);
   // Read anew: the export must be what a user will load.
   const bytes = encodeModelFile(file);
-  const comparison = test ? await compared(readModelFile(path), file, test, withThreads, line) : null;
+  const comparison = test ? await compared(readModelFile(path), file, test, ood, withThreads, line) : null;
   line.end();
   writeFileAtomic(out, bytes);
   const record = exportRecord(commandLine("sdim", process.argv.slice(2)), {
@@ -163,12 +168,14 @@ async function compared(
   original: ModelFile,
   exported: ModelFile,
   data: ImageSet,
+  ood: readonly ImageSet[],
   threads: { readonly threads?: number },
   line: ProgressLine,
 ): Promise<Comparison> {
   const [before, after] = [await Classifier.load(original, threads), await Classifier.load(exported, threads)];
   try {
     return await compare(before, after, data, {
+      ood,
       onProgress: (what, done, total) => line.show(`scoring with ${what}: ${done} of ${total}`, done === total),
     });
   } finally {
@@ -188,7 +195,19 @@ function print({ format, isWeightsOnly, original, exported, sizeRatio, compariso
     note(`size ratio ${sizeRatio.toFixed(2)}; give --data to measure what the export changes`);
     return;
   }
-  const { original: before, exported: after, count, data, split, sameLabel, sameVerdict, logLikelihoodChange, speedRatio } = comparison;
+  const {
+    original: before,
+    exported: after,
+    count,
+    data,
+    split,
+    sameLabel,
+    sameVerdict,
+    logLikelihoodChange,
+    ood,
+    speedRatio,
+  } = comparison;
+  const shares = ({ original, exported }: OodComparison, show: (scores: OodScores) => string) => [show(original), show(exported)];
   const rows = [
     [`${count} images of ${data} (${split})`, "original", "export"],
     size,
@@ -198,6 +217,12 @@ function print({ format, isWeightsOnly, original, exported, sizeRatio, compariso
     ["same label", "", percent(sameLabel)],
     ["same verdict (label, or rejected)", "", percent(sameVerdict)],
     ["mean change of the log-likelihood, nats", "", logLikelihoodChange === null ? "no label alike" : logLikelihoodChange.toFixed(3)],
+    ...ood.flatMap((set) => [
+      [`${set.count} images of ${set.data}: rejected, decision rule`, ...shares(set, (one) => percent(one.decisionRejectionRate))],
+      ["  rejected, class-wise protocol", ...shares(set, (one) => percent(one.perClassRejectionRate))],
+      [`  AUROC against ${data}`, ...shares(set, (one) => one.auroc.toFixed(4))],
+      ["  same verdict", "", percent(set.sameVerdict)],
+    ]),
     ["speed on this CPU", "1.00", speedRatio.toFixed(2)],
   ];
   for (const text of table(rows)) printLine(text);

@@ -7,17 +7,17 @@ import { writeFileAtomic } from "../../core/files.ts";
 import { readRecord } from "../../evaluate/record-schema.ts";
 import { reportFromRecord } from "../../evaluate/report/from-record.ts";
 import { renderReport, renderTraining } from "../../evaluate/report/page.ts";
+import { readRobustness } from "../../evaluate/robustness/report-schema.ts";
+import { evaluationPath, robustnessPath } from "../../evaluate/run-view.ts";
 import { isRun, type Run, readRun } from "../../train/runs.ts";
 import { duration, note, percent, printLine } from "../output.ts";
-
-const evaluationName = "evaluation.json";
 
 export function addReport(program: Command): void {
   program
     .command("report <run|evaluation>")
     .summary("make a page to look at and print of a run or an evaluation")
     .description(
-      "Makes one self-contained HTML page (light and dark, for screens, phones and paper) of the JSON that is there: of a run's folder its training\ncurves and, if it has an evaluation.json, what was measured; of a file that `sdim evaluate --out` wrote, that evaluation, with the curves of the\nrun in whose folder it lies. No images are read: histograms and examples are in the evaluation.",
+      "Makes one self-contained HTML page (light and dark, for screens, phones and paper) of the JSON that is there: of a run's folder its training\ncurves and, if it has an evaluation.json, what was measured (with its robustness.json, what attacks did); of a file that `sdim evaluate --out` wrote, that evaluation, with the curves of the\nrun in whose folder it lies. No images are read: histograms and examples are in the evaluation.",
     )
     .option("--out <file>", "where to write it (default: report.html in the run's folder, or beside the evaluation with .html for .json)")
     .addHelpText(
@@ -36,7 +36,7 @@ export function addReport(program: Command): void {
 function pageOfRun(folder: string): string {
   const run = readRun(folder);
   if (run.state.kind === "broken") note(`${folder}: ${run.state.reason}`);
-  const evaluation = join(folder, evaluationName);
+  const evaluation = evaluationPath(folder);
   return existsSync(evaluation) ? pageOfEvaluation(evaluation, run) : pageOfTraining(run);
 }
 
@@ -47,7 +47,8 @@ function pageOfEvaluation(path: string, run = runAround(path)): string {
       `${path}: has no histograms and examples; an evaluation with --out has them: ${record.circumstances.command.startsWith("sdim evaluate") ? record.circumstances.command : `sdim evaluate ${record.modelFile.path} --data ${record.evaluation.data} --out FILE`}`,
     );
   }
-  return renderReport(reportFromRecord(record, run ?? { history: [], epochs: [] }));
+  const robustness = run && existsSync(robustnessPath(run.folder)) ? { robustness: readRobustness(robustnessPath(run.folder)) } : {};
+  return renderReport({ ...reportFromRecord(record, run ?? { history: [], epochs: [] }), ...robustness });
 }
 
 const runAround = (path: string): Run | undefined => (isRun(dirname(path)) ? readRun(dirname(path)) : undefined);

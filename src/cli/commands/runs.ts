@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { TrainConfig } from "../../train/config.ts";
-import { bestValidated } from "../../train/records.ts";
+import { summaryOf } from "../../train/run-summary.ts";
 import { differencesFromDefaults, differingKeys, listRuns, type Run, readRun } from "../../train/runs.ts";
 import { describeEpoch, duration, percent, printJson, printLine } from "../output.ts";
 import { plot, sparkline, table } from "../plot.ts";
@@ -22,7 +22,7 @@ export function addRuns(program: Command): void {
     .addHelpText("after", "\nExample:\n  $ sdim runs list runs --json")
     .action((folder: string | undefined, { json }: JsonOption) => {
       const runs = listRuns(folder ?? "runs");
-      if (json) return printJson(runs.map(summaryOf));
+      if (json) return printJson(runs.map(withFolder));
       if (runs.length === 0) return printLine(`${folder ?? "runs"}: no runs`);
       const differences = (run: Run) => (run.config ? describeKeys(differencesFromDefaults(run.config)) : "");
       printTable([...figures, { head: "config", of: differences }], runs);
@@ -34,7 +34,7 @@ export function addRuns(program: Command): void {
     .addHelpText("after", "\nExample:\n  $ sdim runs show runs/a")
     .action((folder: string, { json }: JsonOption) => {
       const run = readRun(folder);
-      if (json) return printJson({ ...summaryOf(run), history: run.history, epochs: run.epochs });
+      if (json) return printJson({ ...withFolder(run), history: run.history, epochs: run.epochs });
       show(run);
     });
   command
@@ -45,23 +45,19 @@ export function addRuns(program: Command): void {
     .action((folders: readonly string[], { json }: JsonOption) => {
       const runs = folders.map(readRun);
       const keys = differingKeys(runs.flatMap(({ config }) => (config ? [config] : [])));
-      if (json) return printJson({ differingKeys: keys, runs: runs.map(summaryOf) });
+      if (json) return printJson({ differingKeys: keys, runs: runs.map(withFolder) });
       compare(runs, keys);
     });
 }
 
-/** Newest training loss: of the last epoch or, within the first one, of the last steps. */
-const lossOf = ({ epochs, history }: Run): number | undefined => (epochs.at(-1) ?? history.at(-1))?.loss;
-const epochsOf = ({ epochs, history }: Run): number => Math.max(epochs.at(-1)?.epoch ?? 0, history.at(-1)?.epoch ?? 0);
-const validationOf = ({ measured, epochs }: Run): number | undefined =>
-  measured["validationAccuracy"] ?? bestValidated(epochs)?.validation?.accuracy;
+const withFolder = (run: Run) => ({ folder: run.folder, ...summaryOf(run) });
 
 function describeState({ state }: Run): string {
   if (state.kind !== "stopped" && state.kind !== "running") return state.kind;
   return state.steps === null ? `${state.kind} at step ${state.step}` : `${state.kind} at ${state.step}/${state.steps}`;
 }
 
-const share = (fraction: number | undefined): string => (fraction === undefined ? "-" : percent(fraction));
+const share = (fraction: number | null | undefined): string => (fraction == null ? "-" : percent(fraction));
 
 interface Figure {
   readonly head: string;
@@ -72,9 +68,9 @@ const figures: readonly Figure[] = [
   { head: "run", of: ({ folder }) => folder },
   { head: "state", of: describeState },
   { head: "data", of: ({ data }) => data ?? "-" },
-  { head: "epochs", of: (run) => String(Number(epochsOf(run).toFixed(2))) },
-  { head: "loss", of: (run) => lossOf(run)?.toFixed(3) ?? "-" },
-  { head: "validation", of: (run) => share(validationOf(run)) },
+  { head: "epochs", of: (run) => String(Number(summaryOf(run).epochs.toFixed(2))) },
+  { head: "loss", of: (run) => summaryOf(run).loss?.toFixed(3) ?? "-" },
+  { head: "validation", of: (run) => share(summaryOf(run).validationAccuracy) },
   { head: "test", of: ({ measured }) => share(measured["testAccuracy"]) },
   { head: "time", of: ({ elapsedSeconds }) => (elapsedSeconds === null ? "-" : duration(elapsedSeconds)) },
 ];
@@ -89,22 +85,6 @@ const describeKeys = (config: Partial<TrainConfig>): string =>
   Object.entries(config)
     .map(([key, value]) => `${key}=${JSON.stringify(value)}`)
     .join(" ");
-
-function summaryOf(run: Run) {
-  const { folder, state, config, data, step, elapsedSeconds, measured } = run;
-  return {
-    folder,
-    state,
-    data,
-    step,
-    epochs: epochsOf(run),
-    loss: lossOf(run) ?? null,
-    validationAccuracy: validationOf(run) ?? null,
-    elapsedSeconds,
-    measured,
-    config,
-  };
-}
 
 function show(run: Run): void {
   const { folder, state, config, history, epochs, measured } = run;

@@ -21,6 +21,7 @@ interface ServeCommandOptions {
   readonly maxPendingMb: number;
   readonly timeoutMs: number;
   readonly apiKeyFile?: string;
+  readonly runs?: string;
   readonly reloadMs: number;
   readonly drainDelayMs: number;
   readonly logLevel: string;
@@ -58,6 +59,7 @@ export function addServe(program: Command): void {
     )
     .option("--timeout-ms <ms>", "for a request, from arrival to answer", positiveWholeNumber, defaultLimits.requestMs)
     .option("--api-key-file <file>", "holds the key that every request must have; or set SDIM_API_KEY")
+    .option("--runs <folder>", "also show the training runs in it, finished and under way, in the page and under /v1/runs")
     .option("--reload-ms <ms>", "between two looks whether model files have changed, 0 for never", wholeNumber, defaultOptions.reloadMs)
     .option("--drain-delay-ms <ms>", "after SIGTERM, before no more connections are taken", wholeNumber, 0)
     .addOption(new Option("--log-level <level>", "of the log").choices(["debug", "info", "warn", "error", "silent"]).default("info"))
@@ -82,6 +84,7 @@ export function addServe(program: Command): void {
             pendingBytes: options.maxPendingMb * megabyte,
           },
           ...(apiKey === undefined ? {} : { apiKey }),
+          ...(options.runs === undefined ? {} : { runsFolder: options.runs }),
           onListening: (url) => printLine(`listening on ${url}`),
         },
         logger,

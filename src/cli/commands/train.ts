@@ -35,6 +35,7 @@ interface TrainCommandOptions extends FreshOptions, DataOptions {
   readonly out: string;
   readonly limit?: number;
   readonly resume?: boolean;
+  readonly from?: string;
   readonly force?: boolean;
   readonly provider: Provider;
   readonly threads?: number;
@@ -56,6 +57,7 @@ export function addTrain(program: Command): void {
     .requiredOption("--out <folder>", "folder of the run; must be new or empty")
     .option("--limit <n>", "train on the first n images only", wholeNumber)
     .option("--resume", "go on from the folder's checkpoint, with its config")
+    .option("--from <run>", "begin with the weights of that run's folder, where their shapes agree: to train on, or on other data")
     .option("--force", "train into a folder that holds something already")
     .option("--checkpoint-minutes <minutes>", "minutes between two checkpoints", positiveNumber, 5)
     .option("--checkpoint-every <steps>", "save one every so many steps as well", positiveWholeNumber)
@@ -66,7 +68,7 @@ export function addTrain(program: Command): void {
   configOptions(command);
   command.addHelpText(
     "after",
-    "\nExamples:\n  $ sdim train --data mnist --out runs/a --epochs 5\n  $ sdim train --data mnist --out runs/c --config my.yaml --validation 0.1 --keep best-validation --patience 5 --ema 0.999\n  $ sdim train --data mnist --out runs/b --critic dot --local-features stage2 --negatives all-pairs\n  $ sdim train --data photos --out runs/d --image-size 48\n  $ sdim train --out runs/a --resume",
+    "\nExamples:\n  $ sdim train --data mnist --out runs/a --epochs 5\n  $ sdim train --data mnist --out runs/c --config my.yaml --validation 0.1 --keep best-validation --patience 5 --ema 0.999\n  $ sdim train --data mnist --out runs/b --critic dot --local-features stage2 --negatives all-pairs\n  $ sdim train --data photos --out runs/d --image-size 48\n  $ sdim train --data cifar10 --out runs/e --from runs/cifar --epochs 10 --learning-rate 0.001\n  $ sdim train --out runs/a --resume",
   );
   command.action(async (options: TrainCommandOptions & Record<string, unknown>) => runTrain(options));
 }
@@ -95,6 +97,7 @@ export function freshStart(options: FreshOptions & Record<string, unknown>): { r
 }
 
 async function runTrain(options: TrainCommandOptions & Record<string, unknown>): Promise<void> {
+  if (options.resume && options.from !== undefined) throw new UserError("--resume goes on with the run's own weights; leave --from out");
   const start: Start = options.resume ? resumed(options.out, options) : freshStart(options);
   const spec = options.data ?? start.data;
   const loading = loadOptions(options, { ...start.loading, imageSize: start.config.imageSize });
@@ -131,13 +134,14 @@ export interface TrainingMachine {
   readonly provider?: Provider;
   readonly threads?: number;
   readonly resume?: boolean;
+  readonly from?: string;
   readonly force?: boolean;
   readonly checkpointEvery?: number;
 }
 
 /** Trains with a progress line on stderr; Ctrl-C and SIGTERM save a checkpoint and stop. */
 export async function trainWithProgress(machine: TrainingMachine, config: TrainConfig, data: ImageSet): Promise<TrainResult> {
-  const { threads, checkpointEvery, checkpointMinutes, tensorboard, provider, resume, force } = machine;
+  const { threads, checkpointEvery, checkpointMinutes, tensorboard, provider, resume, from, force } = machine;
   const view = new TrainingView();
   const line = new ProgressLine();
   note(`training on ${data.count} images of ${data.name} (${data.split}) into ${machine.out}`);
@@ -153,6 +157,7 @@ export async function trainWithProgress(machine: TrainingMachine, config: TrainC
         ...(provider === undefined ? {} : { provider }),
         ...(threads === undefined ? {} : { threads }),
         ...(resume === undefined ? {} : { resume }),
+        ...(from === undefined ? {} : { from }),
         ...(force === undefined ? {} : { force }),
         ...(checkpointEvery === undefined ? {} : { checkpointEverySteps: checkpointEvery }),
         ...(checkpointMinutes === undefined ? {} : { checkpointEveryMinutes: checkpointMinutes }),

@@ -32,8 +32,9 @@ export function robustnessFigure(table: ReproducedTable, pictureRows: readonly P
     points: cells.flatMap(({ ours }, i) => (ours === null ? [] : [{ epsilon: figureEpsilons[i]!, accuracy: ours / 100 }])),
   }));
   const shown = curves.filter(({ points }) => points.length > 0);
-  const svg = draw(
-    {
+  const svg = draw({
+    label: table.title,
+    options: {
       ...chart,
       marginLeft: 48,
       x: { label: "epsilon, linf, of the [0, 1] pixel range", domain: [0, 0.5] },
@@ -50,8 +51,7 @@ export function robustnessFigure(table: ReproducedTable, pictureRows: readonly P
         Plot.dot(points, { x: "epsilon", y: "accuracy", stroke: colour, r: 2 + 0.8 * (i % 5) }),
       ]),
     },
-    table.title,
-  );
+  });
   const top = 44;
   const text = (x: number, y: number, size: number, content: string) =>
     `<text x="${x}" y="${y}" font-size="${size}" fill="#222">${escapeXml(content)}</text>`;

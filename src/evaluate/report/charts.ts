@@ -1,73 +1,84 @@
+import type { PlotOptions } from "@observablehq/plot";
 import * as Plot from "@observablehq/plot";
-import type { HistoryRecord } from "../../train/checkpoint.ts";
-import type { EpochRecord } from "../../train/records.ts";
-import { draw, inside, outside } from "./draw.ts";
+import type { EpochRecord, HistoryRecord } from "../../train/records.ts";
+import { inside, outside, type TitledChart } from "./chart.ts";
 import type { RunReport } from "./types.ts";
 
 // How training went, and how log-likelihoods are distributed.
 
-const partTitles: Readonly<Record<string, string>> = {
+const curveTitles: Readonly<Record<string, string>> = {
   loss: "Total loss",
   mutualInformation: "Mutual information",
   negativeLogLikelihood: "Negative log-likelihood",
   margin: "Margin",
   crossEntropy: "Cross-entropy",
   trainAccuracy: "Training accuracy",
+  learningRate: "Learning rate",
 };
 
-/** One small chart per loss part and one of the training accuracy, against epochs. */
-export function lossCurves(history: readonly HistoryRecord[]): { readonly title: string; readonly svg: string }[] {
-  const names = ["loss", ...Object.keys(history[0]?.parts ?? {}), "trainAccuracy"];
-  const metricOf = (record: HistoryRecord, name: string): number =>
-    name === "loss" ? record.loss : name === "trainAccuracy" ? record.trainAccuracy : record.parts[name]!;
-  return names.map((name) => {
-    const points = history.map((record) => ({ epoch: record.epoch, value: metricOf(record, name) }));
-    const title = partTitles[name] ?? name;
+/** Of a metric by its name in the records. */
+export const titleOf = (metric: string): string => curveTitles[metric] ?? metric;
+
+/** What histograms are drawn of. */
+export interface ReportedScores extends Pick<RunReport, "scores" | "thresholds"> {
+  readonly card: { readonly classNames: readonly string[] };
+}
+
+interface Point {
+  readonly epoch: number;
+  readonly value: number;
+}
+
+/** Against epochs; the points are dots as well where there are few. */
+function curve(title: string, points: readonly Point[], y: PlotOptions["y"], hasDots = false): TitledChart {
+  const from = `from ${points[0]?.value.toPrecision(3)} to ${points.at(-1)?.value.toPrecision(3)}`;
+  return {
+    title,
+    label: `${title} against epochs, ${from}`,
+    options: {
+      width: 320,
+      height: 190,
+      marginLeft: 48,
+      x: { label: "epoch", ticks: 5 },
+      y: { label: null, grid: true, ticks: 4, ...y },
+      marks: [
+        Plot.lineY(points, { x: "epoch", y: "value", stroke: inside, strokeWidth: 1.8 }),
+        ...(hasDots ? [Plot.dot(points, { x: "epoch", y: "value", fill: inside, r: 2 })] : []),
+      ],
+    },
+  };
+}
+
+/** One small chart per loss part, one of the training accuracy and one of the learning rate, against epochs. */
+export function trainingCurves(history: readonly HistoryRecord[]): TitledChart[] {
+  const metricOf = (record: HistoryRecord, name: string): number | undefined =>
+    name === "loss" || name === "trainAccuracy" || name === "learningRate" ? record[name] : record.parts[name];
+  return ["loss", ...Object.keys(history[0]?.parts ?? {}), "trainAccuracy", "learningRate"].map((name) => {
+    const points = history.flatMap((record) => {
+      const value = metricOf(record, name);
+      return value === undefined ? [] : [{ epoch: record.epoch, value }];
+    });
     const isLoss = name === "loss" || name === "margin";
-    const logarithmic = isLoss && points.every(({ value }) => value > 0);
-    const svg = draw(
-      {
-        width: 320,
-        height: 190,
-        marginLeft: 48,
-        x: { label: "epoch", ticks: 5 },
-        y: { label: null, grid: true, ticks: 4, ...(logarithmic ? { type: "log", tickFormat: "~g" } : {}) },
-        marks: [Plot.lineY(points, { x: "epoch", y: "value", stroke: inside, strokeWidth: 1.8 })],
-      },
-      `${title} against epochs, from ${points[0]?.value.toPrecision(3)} to ${points.at(-1)?.value.toPrecision(3)}`,
-    );
-    return { title: logarithmic ? `${title} (log scale)` : title, svg };
+    const isLogarithmic = isLoss && points.every(({ value }) => value > 0);
+    const y = isLogarithmic ? ({ type: "log", tickFormat: "~g" } as const) : name === "learningRate" ? { tickFormat: "~g" } : {};
+    const drawn = curve(titleOf(name), points, y);
+    return isLogarithmic ? { ...drawn, title: `${drawn.title} (log scale)` } : drawn;
   });
 }
 
 /** Accuracy on held-out images and, where thresholds were taken from them, the share rejected, after each epoch that was validated. */
-export function validationCurves(epochs: readonly EpochRecord[]): { readonly title: string; readonly svg: string }[] {
-  const curve = (title: string, scoreOf: (score: NonNullable<EpochRecord["validation"]>) => number | null) => {
+export function validationCurves(epochs: readonly EpochRecord[]): TitledChart[] {
+  const ofScore = (title: string, tickFormat: string, scoreOf: (score: NonNullable<EpochRecord["validation"]>) => number | null) => {
     const points = epochs.flatMap(({ epoch, validation }) => {
       const value = validation && scoreOf(validation);
       return value === null ? [] : [{ epoch, value }];
     });
-    if (points.length === 0) return [];
-    const svg = draw(
-      {
-        width: 320,
-        height: 190,
-        marginLeft: 48,
-        x: { label: "epoch", ticks: 5 },
-        y: { label: null, grid: true, ticks: 4, tickFormat: title === "Validation log-likelihood" ? "~g" : "~%" },
-        marks: [
-          Plot.lineY(points, { x: "epoch", y: "value", stroke: inside, strokeWidth: 1.8 }),
-          Plot.dot(points, { x: "epoch", y: "value", fill: inside, r: 2 }),
-        ],
-      },
-      `${title} against epochs, from ${points[0]!.value.toPrecision(3)} to ${points.at(-1)!.value.toPrecision(3)}`,
-    );
-    return [{ title, svg }];
+    return points.length === 0 ? [] : [curve(title, points, { tickFormat }, true)];
   };
   return [
-    ...curve("Validation accuracy", ({ accuracy }) => accuracy),
-    ...curve("Validation log-likelihood", ({ logLikelihood }) => logLikelihood),
-    ...curve("Validation images rejected", ({ rejectionRate }) => rejectionRate),
+    ...ofScore("Validation accuracy", "~%", ({ accuracy }) => accuracy),
+    ...ofScore("Validation log-likelihood", "~g", ({ logLikelihood }) => logLikelihood),
+    ...ofScore("Validation images rejected", "~%", ({ rejectionRate }) => rejectionRate),
   ];
 }
 
@@ -82,10 +93,7 @@ const median = (sorted: readonly number[]): string =>
  * The paper's Figure 2: per class, how log p(z|c) is distributed over test images of class c and over out-of-distribution images, with the
  * thresholds. Values outside the range are drawn in its first and last bars. Without `outIndex`: the test images alone.
  */
-export function classHistograms(
-  { scores, thresholds, card }: Pick<RunReport, "scores" | "thresholds" | "card">,
-  outIndex?: number,
-): { readonly title: string; readonly svg: string }[] {
+export function classHistograms({ scores, thresholds, card }: ReportedScores, outIndex?: number): TitledChart[] {
   const out = outIndex === undefined ? undefined : scores.outOfDistribution[outIndex]!;
   return card.classNames.map((name, c) => {
     const own = [...scores.inDistribution[c]!].sort((a, b) => a - b);
@@ -105,8 +113,10 @@ export function classHistograms(
       { values: own, fill: inside },
       { values: other, fill: outside },
     ].flatMap(({ values, fill }) => histogram(values, low, high, bins).map((bar) => ({ ...bar, fill })));
-    const svg = draw(
-      {
+    return {
+      title: name,
+      label: `Class ${name}: log-likelihoods of its test images, ${median(own)}${out ? `, and of ${out.data}, ${median(other)}` : ""}; threshold ${lines[0]?.value.toFixed(0)}`,
+      options: {
         width: 320,
         height: 170,
         marginLeft: 40,
@@ -125,9 +135,7 @@ export function classHistograms(
           }),
         ],
       },
-      `Class ${name}: log-likelihoods of its test images, ${median(own)}${out ? `, and of ${out.data}, ${median(other)}` : ""}; threshold ${lines[0]?.value.toFixed(0)}`,
-    );
-    return { title: name, svg };
+    };
   });
 }
 

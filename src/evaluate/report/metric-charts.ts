@@ -1,7 +1,7 @@
 import * as Plot from "@observablehq/plot";
 import type { Evaluation, OodEvaluation } from "../evaluation.ts";
 import { percent } from "../summary.ts";
-import { draw, inside, outside } from "./draw.ts";
+import { type Chart, inside, outside } from "./chart.ts";
 
 // How good the verdicts are.
 
@@ -12,7 +12,7 @@ const mostNumbered = 20;
 const darkest = 0.6;
 
 /** Rows are true classes, columns winning classes; a cell's shade goes with the square root of its share of the row. */
-export function confusionMatrix({ classNames, confusion, accuracy }: Evaluation): string {
+export function confusionMatrix({ classNames, confusion, accuracy }: Evaluation): Chart {
   const cells = confusion.flatMap((row, truth) => {
     const total = row.reduce((a, b) => a + b, 0);
     return row.map((count, said) => ({ truth, said, count, shade: total === 0 ? 0 : darkest * Math.sqrt(count / total) }));
@@ -25,8 +25,9 @@ export function confusionMatrix({ classNames, confusion, accuracy }: Evaluation)
   const isNumbered = classNames.length <= mostNumbered;
   const position = { x: "said", y: "truth", inset: 0.5 } as const;
   const worst = confusions({ classNames, confusion })[0];
-  return draw(
-    {
+  return {
+    label: `Confusion matrix of ${classNames.length} classes: ${percent(accuracy)} on the diagonal${worst ? `; most often, ${worst.truth} is taken for ${worst.said}, ${worst.count} times` : ""}`,
+    options: {
       width: margin + 20 + side * classNames.length,
       height: margin + 20 + side * classNames.length,
       marginLeft: margin,
@@ -52,8 +53,7 @@ export function confusionMatrix({ classNames, confusion, accuracy }: Evaluation)
           : []),
       ],
     },
-    `Confusion matrix of ${classNames.length} classes: ${percent(accuracy)} on the diagonal${worst ? `; most often, ${worst.truth} is taken for ${worst.said}, ${worst.count} times` : ""}`,
-  );
+  };
 }
 
 /** Pairs of different classes that were confused, the most frequent first; equally frequent ones in the order of the classes. */
@@ -71,14 +71,15 @@ export function confusions({
 }
 
 /** Risk against coverage, the oracle's dashed, a dot per percentile of the class thresholds. */
-export function riskCoverage({ riskCoverage: curve, count, accuracy, rejection, aurc }: Evaluation): string {
+export function riskCoverage({ riskCoverage: curve, count, accuracy, rejection, aurc }: Evaluation): Chart {
   const errors = Math.round((1 - accuracy) * count);
   const oracle = curve.map(({ coverage }) => ({ coverage, risk: Math.max(0, coverage * count - (count - errors)) / (coverage * count) }));
   const dots = rejection.flatMap(({ rejectionRate, selectiveAccuracy }) =>
     selectiveAccuracy === null ? [] : [{ coverage: 1 - rejectionRate, risk: 1 - selectiveAccuracy }],
   );
-  return draw(
-    {
+  return {
+    label: `Risk-coverage curve: area ${aurc.toFixed(5)}, risk ${percent(curve.at(-1)!.risk)} when everything is accepted`,
+    options: {
       width: 420,
       height: 280,
       marginLeft: 56,
@@ -90,15 +91,15 @@ export function riskCoverage({ riskCoverage: curve, count, accuracy, rejection, 
         Plot.dot(dots, { x: "coverage", y: "risk", fill: outside, r: 4 }),
       ],
     },
-    `Risk-coverage curve: area ${aurc.toFixed(5)}, risk ${percent(curve.at(-1)!.risk)} when everything is accepted`,
-  );
+  };
 }
 
 /** Accuracy against the posterior, per bin of equal width. */
-export function reliabilityDiagram({ calibration: { reliability, expectedCalibrationError } }: Evaluation): string {
+export function reliabilityDiagram({ calibration: { reliability, expectedCalibrationError } }: Evaluation): Chart {
   const bins = reliability.filter(({ count }) => count > 0);
-  return draw(
-    {
+  return {
+    label: `Reliability diagram: accuracy per bin of the posterior; expected calibration error ${percent(expectedCalibrationError)}`,
+    options: {
       width: 320,
       height: 320,
       marginLeft: 48,
@@ -116,14 +117,14 @@ export function reliabilityDiagram({ calibration: { reliability, expectedCalibra
         Plot.dot(bins, { x: "confidence", y: "accuracy", fill: inside, r: 3 }),
       ],
     },
-    `Reliability diagram: accuracy per bin of the posterior; expected calibration error ${percent(expectedCalibrationError)}`,
-  );
+  };
 }
 
 /** Out-of-distribution positive. */
-export function rocCurveOf({ data, rocCurve, auroc }: OodEvaluation): string {
-  return draw(
-    {
+export function rocCurveOf({ data, rocCurve, auroc }: OodEvaluation): Chart {
+  return {
+    label: `ROC curve of ${data}: area ${auroc.toFixed(4)}`,
+    options: {
       width: 320,
       height: 320,
       marginLeft: 48,
@@ -140,6 +141,5 @@ export function rocCurveOf({ data, rocCurve, auroc }: OodEvaluation): string {
         Plot.line(rocCurve, { x: "falsePositiveRate", y: "truePositiveRate", stroke: inside, strokeWidth: 1.8 }),
       ],
     },
-    `ROC curve of ${data}: area ${auroc.toFixed(4)}`,
-  );
+  };
 }

@@ -1,8 +1,9 @@
-import { type Evaluation, nameOfThresholds } from "../evaluation.ts";
-import type { Interval } from "../metrics/bootstrap.ts";
-import { intervalNote, percent, percentWithInterval, withInterval } from "../summary.ts";
+import { percent, percentWithInterval } from "../summary.ts";
+import type { Chart } from "./chart.ts";
+import { draw } from "./draw.ts";
 import { escapeHtml } from "./html.ts";
 import { confusionMatrix, confusions, reliabilityDiagram, riskCoverage, rocCurveOf } from "./metric-charts.ts";
+import { captionOf, detectionTable, numberOf, oodRejectionTable } from "./metric-tables.ts";
 import type { RunReport } from "./types.ts";
 
 /** A table with a header per column and per row; `rows` start with the row's name. */
@@ -15,17 +16,10 @@ function table(caption: string, columns: readonly string[], rows: readonly (read
   return `<div class="scroll"><table class="data"><caption>${escapeHtml(caption)}</caption><thead><tr>${head}</tr></thead><tbody>${body.join("")}</tbody></table></div>`;
 }
 
-const figure = (title: string, svg: string): string => `<figure><figcaption>${escapeHtml(title)}</figcaption>${svg}</figure>`;
+const figure = (title: string, chart: Chart): string => `<figure><figcaption>${escapeHtml(title)}</figcaption>${draw(chart)}</figure>`;
 
 /** Side by side where the page is wide enough. */
 const beside = (...parts: readonly string[]): string => `<div class="beside">${parts.map((part) => `<div>${part}</div>`).join("")}</div>`;
-
-const number = (value: number, interval: Interval | null, digits: number): string =>
-  withInterval(value.toFixed(digits), interval, (end) => end.toFixed(digits));
-
-/** With what the brackets mean, where there are any. */
-const caption = (text: string, evaluation: Evaluation): string =>
-  [text, intervalNote(evaluation)].filter((part) => part !== undefined).join(" ");
 
 const mostConfusions = 10;
 
@@ -46,14 +40,14 @@ export function classes({ evaluation }: RunReport): string {
         );
   return `<section><h2>Class by class</h2>
 ${figure("Confusion matrix, without rejection; shades are square roots of shares of a row", confusionMatrix(evaluation))}
-${beside(table(caption("Accuracy per true class, without rejection.", evaluation), ["class", "images", "accuracy"], rows), pairs)}</section>`;
+${beside(table(captionOf("Accuracy per true class, without rejection.", evaluation), ["class", "images", "accuracy"], rows), pairs)}</section>`;
 }
 
 export function selective({ evaluation }: RunReport): string {
   const { aurc, excessAurc, intervals, coverageAtRisk, riskAtCoverage } = evaluation;
   const rows = [
-    ["area under the curve (AURC), lower is better", number(aurc, intervals.aurc, 5)],
-    ["AURC above the oracle’s (E-AURC), lower is better", number(excessAurc, intervals.excessAurc, 5)],
+    ["area under the curve (AURC), lower is better", numberOf(aurc, intervals.aurc, 5)],
+    ["AURC above the oracle’s (E-AURC), lower is better", numberOf(excessAurc, intervals.excessAurc, 5)],
     ...coverageAtRisk.map(({ risk, coverage, interval }) => [
       `coverage at a risk of at most ${100 * risk}%, higher is better`,
       percentWithInterval(coverage, interval),
@@ -65,7 +59,7 @@ export function selective({ evaluation }: RunReport): string {
   ];
   return `<section><h2>Accuracy against coverage</h2>
 <p>One threshold on the winning log-likelihood for all classes, from strict to lax. Dashed: an oracle that refuses the errors first. <span class="key outside"></span> the decision rule, with a threshold per class, at the percentiles of the table.</p>
-${beside(figure("Risk-coverage curve", riskCoverage(evaluation)), table(caption("Read from the curve.", evaluation), ["measure", "value"], rows))}</section>`;
+${beside(figure("Risk-coverage curve", riskCoverage(evaluation)), table(captionOf("Read from the curve.", evaluation), ["measure", "value"], rows))}</section>`;
 }
 
 export function calibration({ evaluation }: RunReport): string {
@@ -84,44 +78,9 @@ ${beside(figure("Reliability diagram", reliabilityDiagram(evaluation)), table("B
 }
 
 export function outOfDistribution({ evaluation }: RunReport): string {
-  const { ood, rejection } = evaluation;
+  const { ood } = evaluation;
   if (ood.length === 0) return "";
-  const percentiles = rejection.map(nameOfThresholds);
-  const detection = table(
-    caption("Told apart by the outlier score, minus the winning log-likelihood. ↑ higher is better, ↓ lower is better.", evaluation),
-    [
-      "data set",
-      "images",
-      "AUROC ↑",
-      "AUPR, in positive ↑",
-      "AUPR, out positive ↑",
-      "FPR at 95% TPR, in positive ↓",
-      "FPR at 95% TPR, out positive ↓",
-    ],
-    ood.map((set) => [
-      set.data,
-      String(set.count),
-      number(set.auroc, set.intervals.auroc, 4),
-      number(set.auprInPositive, set.intervals.auprInPositive, 4),
-      number(set.auprOutPositive, set.intervals.auprOutPositive, 4),
-      percentWithInterval(set.fprAt95InPositive, set.intervals.fprAt95InPositive),
-      percentWithInterval(set.fprAt95OutPositive, set.intervals.fprAt95OutPositive),
-    ]),
-  );
-  const rejected = table(
-    caption("Rejected with thresholds at the percentile. ↑ higher is better.", evaluation),
-    [
-      "data set",
-      ...percentiles.map((percentile) => `decision rule, percentile ${percentile} ↑`),
-      ...percentiles.map((percentile) => `class-wise, percentile ${percentile} ↑`),
-    ],
-    ood.map((set) => [
-      set.data,
-      ...set.rejection.map((row) => percentWithInterval(row.decisionRejectionRate, row.intervals.decisionRejectionRate)),
-      ...set.rejection.map((row) => percentWithInterval(row.perClassRejectionRate, row.intervals.perClassRejectionRate)),
-    ]),
-  );
   return `<section><h2>Data it should refuse</h2>
-${detection}${rejected}
+${[detectionTable(evaluation), oodRejectionTable(evaluation)].map(({ caption, columns, rows }) => table(caption, columns, rows)).join("")}
 <h3>ROC curves, out-of-distribution positive</h3><div class="charts">${ood.map((set) => figure(set.data, rocCurveOf(set))).join("")}</div></section>`;
 }

@@ -1,9 +1,9 @@
-import * as Plot from "@observablehq/plot";
-import { inPlainWords, type RobustnessReport, shownEpsilon } from "../robustness/report.ts";
-import { showRate } from "../robustness/table.ts";
+import { inPlainWords, type RobustnessReport } from "../robustness/report.ts";
+import { shownEpsilon, showRate } from "../robustness/table.ts";
 import { percent } from "../summary.ts";
-import { draw, inside, outside } from "./draw.ts";
+import { draw } from "./draw.ts";
 import { escapeHtml } from "./html.ts";
+import { robustnessCurve, worstCaseColumns, worstCaseRows } from "./robustness-chart.ts";
 import type { RunReport } from "./types.ts";
 
 // What attacks do to the classifier: in words, as a curve, worst cases, and attack by attack.
@@ -17,47 +17,10 @@ export function robustness({ robustness: report }: RunReport): string {
 <h3>In plain words</h3><p>${words.join(" ")}</p>${signs.join("")}
 <h3>Success against the size of the perturbation</h3>
 <p><span class="key inside"></span> the paper’s gradient attacks (FGSM and PGD with cross-entropy, DeepFool, C&amp;W) <span class="key outside"></span> all attacks. Solid: wrong and accepted. Dashed: wrong, accepted or not.</p>
-${curveChart(report)}
-<h3>Worst case per image over all attacks</h3>${worstCases(report)}
+${draw(robustnessCurve(report))}
+<h3>Worst case per image over all attacks</h3>${table(worstCaseColumns, worstCaseRows(report))}
 <h3>Attack by attack</h3>${attackTable(report)}
 <p>Shares of ${attacked.toLocaleString("en")} images that are classified correctly unattacked. Rejection by thresholds at percentile ${percentile}. ${twin === null ? "Nothing was transferred from another model." : `The transferred attack was made on ${escapeHtml(twin)}.`} [low, high]: 95% Wilson interval.</p></section>`;
-}
-
-function curveChart({ curves, worstCase }: RobustnessReport): string {
-  const upTo = 1;
-  // A share stays what it is up to the right edge.
-  const whole = (curve: RobustnessReport["curves"]["wrong"]) => [...curve, { epsilon: upTo, share: curve.at(-1)!.share }];
-  const line = (curve: RobustnessReport["curves"]["wrong"], stroke: string, dash?: string) =>
-    Plot.line(whole(curve), {
-      x: "epsilon",
-      y: "share",
-      curve: "step-after",
-      stroke,
-      strokeWidth: 1.8,
-      ...(dash === undefined ? {} : { strokeDasharray: dash }),
-    });
-  const last = worstCase.linf.at(-1);
-  return draw(
-    {
-      width: 640,
-      height: 320,
-      marginLeft: 48,
-      x: {
-        label: "linf distance allowed, of the [0, 1] pixel range",
-        type: "sqrt",
-        domain: [0, upTo],
-        ticks: [0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1],
-      },
-      y: { label: "share of attacked images", tickFormat: "%", domain: [0, 1], grid: true },
-      marks: [
-        line(curves.paperWrong, inside, "4 3"),
-        line(curves.paperEvading, inside),
-        line(curves.wrong, outside, "4 3"),
-        line(curves.evading, outside),
-      ],
-    },
-    `Success of attacks against the distance allowed${last ? `; at ${shownEpsilon(last.epsilon)} all attacks together make ${percent(last.evasion.value)} wrong and accepted` : ""}`,
-  );
 }
 
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
@@ -67,16 +30,6 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
         `<tr><th scope="row">${escapeHtml(first!)}</th>${rest.map((text) => `<td>${escapeHtml(text)}</td>`).join("")}</tr>`,
     )
     .join("")}</tbody></table></div>`;
-
-function worstCases({ worstCase }: RobustnessReport): string {
-  const rows = (["linf", "l2"] as const).flatMap((distance) =>
-    worstCase[distance].map(({ epsilon, success, evasion, robustAccuracy, robustAccuracyWithRejection }) => [
-      `${distance} at most ${shownEpsilon(epsilon)}`,
-      ...[success, evasion, robustAccuracy, robustAccuracyWithRejection].map(showRate),
-    ]),
-  );
-  return table(["within", "wrong", "wrong and accepted", "robust accuracy", "robust accuracy with rejection"], rows);
-}
 
 function attackTable({ attacks }: RobustnessReport): string {
   const rows = attacks.flatMap(({ entry, summary }) =>

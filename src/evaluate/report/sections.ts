@@ -1,6 +1,8 @@
 import { nameOfThresholds } from "../evaluation.ts";
 import { intervalNote, percent, summaryRows } from "../summary.ts";
-import { classHistograms, lossCurves, validationCurves } from "./charts.ts";
+import type { TitledChart } from "./chart.ts";
+import { classHistograms, trainingCurves, validationCurves } from "./charts.ts";
+import { draw } from "./draw.ts";
 import { escapeHtml } from "./html.ts";
 import type { Example, RunReport } from "./types.ts";
 
@@ -39,11 +41,13 @@ export function mainTable({ evaluation }: RunReport): string {
 <thead><tr><td></td>${head}</tr></thead><tbody>${rows.join("")}</tbody></table></div>`;
 }
 
-const charts = (drawn: readonly { readonly title: string; readonly svg: string }[]): string =>
-  `<div class="charts">${drawn.map(({ title, svg }) => `<figure><figcaption>${escapeHtml(title)}</figcaption>${svg}</figure>`).join("")}</div>`;
+const charts = (all: readonly TitledChart[]): string =>
+  `<div class="charts">${all.map((chart) => `<figure><figcaption>${escapeHtml(chart.title)}</figcaption>${draw(chart)}</figure>`).join("")}</div>`;
 
 export function training({ history, epochs = [] }: Pick<RunReport, "history" | "epochs">): string {
-  return history.length === 0 ? "" : `<section><h2>Training</h2>${charts([...lossCurves(history), ...validationCurves(epochs)])}</section>`;
+  return history.length === 0
+    ? ""
+    : `<section><h2>Training</h2>${charts([...trainingCurves(history), ...validationCurves(epochs)])}</section>`;
 }
 
 export function histograms(report: RunReport): string {

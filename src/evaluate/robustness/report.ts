@@ -1,6 +1,6 @@
 import { percent } from "../summary.ts";
 import { type SuiteAttack, standardEpsilons } from "./suite.ts";
-import { showRate } from "./table.ts";
+import { shownEpsilon, showRate } from "./table.ts";
 import { type RobustnessWarning, warningsOf } from "./warnings.ts";
 import { type Before, successCurve, type Trial, type WorstCase, worstCase } from "./worst-case.ts";
 
@@ -69,8 +69,6 @@ export function robustnessReport({
     warnings: warningsOf(attacks, trials, start, epsilons.linf),
   };
 }
-
-export const shownEpsilon = (epsilon: number): string => Number(epsilon.toPrecision(3)).toString();
 
 /** What it means, in a few sentences. */
 export function inPlainWords({ samples, attacked, data, attacks, worstCase: { linf }, paperCase, warnings }: RobustnessReport): string[] {

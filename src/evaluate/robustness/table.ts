@@ -5,6 +5,8 @@ import type { AttackSummary, OutcomeSummary, PercentileSummary, Rate } from "./s
 export const showRate = ({ value, interval }: Rate): string =>
   withInterval(percent(value), value === null ? null : interval, (end) => (100 * end).toFixed(2));
 
+export const shownEpsilon = (epsilon: number): string => Number(epsilon.toPrecision(3)).toString();
+
 const shown = (value: number | null, digits = 4): string => (value === null ? "-" : Number(value.toPrecision(digits)).toString());
 
 interface Row {

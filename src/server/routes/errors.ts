@@ -3,7 +3,7 @@ import { documented, errorSchema } from "../schemas.ts";
 const meanings: Readonly<Record<number, string>> = {
   400: "something in the request is not as expected; the message says what",
   401: "no API key, or a wrong one",
-  404: "no model of that name; the message names the nearest",
+  404: "nothing of that name; the message names the nearest",
   413: "too large, or too many images",
   415: "a content type that is not taken",
   503: "too much to do: try again after Retry-After seconds",

@@ -2,6 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { thresholdsInForce } from "../../classify/model-file.ts";
 import type { ServedModel } from "../engine/models.ts";
 import type { InferenceService } from "../engine/service.ts";
+import { isKnown } from "../etag.ts";
 import { documented, type ModelInfo, modelInfo, modelList } from "../schemas.ts";
 import { documentedErrors } from "./errors.ts";
 
@@ -36,7 +37,7 @@ export function addModels(app: FastifyInstance, service: InferenceService): void
       const { name, bytes, sha256 } = service.model(request.params.name);
       const etag = `"${sha256}"`;
       reply.header("etag", etag).header("cache-control", "no-cache");
-      if (matches(request.headers["if-none-match"], etag)) return reply.code(304).send();
+      if (isKnown(request.headers["if-none-match"], etag)) return reply.code(304).send();
       return reply
         .type("application/octet-stream")
         .header("content-disposition", `attachment; filename="${name}.onnx"`)
@@ -44,10 +45,6 @@ export function addModels(app: FastifyInstance, service: InferenceService): void
     },
   );
 }
-
-/** If-None-Match of HTTP: a list of tags, weak ones among them, or `*`. */
-const matches = (header: string | undefined, etag: string): boolean =>
-  header !== undefined && (header.trim() === "*" || header.split(",").some((tag) => tag.trim().replace(/^W\//, "") === etag));
 
 function infoOf({ name, card, sha256, loadedAt }: ServedModel): ModelInfo {
   const { model, classNames, calibration } = card;

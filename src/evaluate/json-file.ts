@@ -1,0 +1,23 @@
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { z } from "zod";
+import { messageOf, UserError } from "../core/errors.ts";
+
+/** More is no result of ours. */
+const largestFile = 256e6;
+
+/** Reads a file of JSON that `writer` wrote. Errors: UserError with the file and what is wrong in it. */
+export function readJsonFile<T>(path: string, schema: z.ZodType<T>, writer: string): T {
+  if (!existsSync(path)) throw new UserError(`${path}: there is no such file; ${writer} writes one`);
+  let json: unknown;
+  try {
+    const found = statSync(path);
+    if (!found.isFile()) throw new Error("not a file");
+    if (found.size > largestFile) throw new Error(`${found.size} bytes, more than the ${largestFile} that are read at most`);
+    json = JSON.parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new UserError(`${path}: cannot be read as JSON: ${messageOf(error)}`, { cause: error });
+  }
+  const parsed = schema.safeParse(json);
+  if (!parsed.success) throw new UserError(`${path}: not a record of ${writer}:\n${z.prettifyError(parsed.error)}`);
+  return parsed.data;
+}

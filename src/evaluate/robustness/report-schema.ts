@@ -1,0 +1,94 @@
+import { z } from "zod";
+import { distances } from "../../attacks/distance.ts";
+import { readJsonFile } from "../json-file.ts";
+import type { RobustnessReport } from "./report.ts";
+
+// What attacks did, as it is read back from robustness.json: report.ts and summary.ts say what the fields mean. Fields that later versions add
+// are passed over.
+
+const rate = z.object({
+  value: z.number().nullable(),
+  of: z.int(),
+  interval: z.object({ low: z.number(), high: z.number() }).nullable(),
+});
+const settings = z.record(z.string(), z.unknown());
+const group = z.object({ attacked: z.int(), success: rate, detection: rate, evasion: rate });
+
+const outcome = z.object({
+  epsilon: z.number().nullable(),
+  percentiles: z
+    .array(
+      z.object({
+        percentile: z.number(),
+        attacked: group,
+        attackedAndAccepted: group,
+        robustAccuracy: rate,
+        robustAccuracyWithRejection: rate,
+      }),
+    )
+    .min(1),
+  medianPerturbation: z.number().nullable(),
+  survivesRounding: rate,
+  queries: z.object({ scores: z.number().nullable(), gradients: z.number().nullable() }),
+  zeroGradients: z.number().nullable(),
+});
+
+const attack = z.object({
+  entry: z.object({
+    id: z.string(),
+    role: z.enum(["paper", "white-box", "adaptive", "black-box", "transfer", "noise"]),
+    attack: z.string(),
+    settings,
+    criterion: z.string().exactOptional(),
+    head: z.enum(["sdim", "softmax"]).exactOptional(),
+    classes: z.int().exactOptional(),
+    doubles: z.string().exactOptional(),
+  }),
+  summary: z.object({
+    attack: z.string(),
+    settings,
+    distance: z.enum(distances),
+    criterion: z.string(),
+    isTargeted: z.boolean(),
+    carryOver: z.boolean(),
+    seed: z.number(),
+    samples: z.int(),
+    percentileInForce: z.number(),
+    outcomes: z.array(outcome),
+  }),
+});
+
+const worstCases = z.array(
+  z.object({ epsilon: z.number(), success: rate, evasion: rate, robustAccuracy: rate, robustAccuracyWithRejection: rate }),
+);
+const curve = z.array(z.object({ epsilon: z.number(), share: z.number() })).min(1);
+
+export const robustnessSchema = z.object({
+  data: z.string(),
+  samples: z.int(),
+  attacked: z.int(),
+  attackedAndAccepted: z.int(),
+  percentile: z.number(),
+  twin: z.string().nullable(),
+  attacks: z.array(attack),
+  worstCase: z.object({ linf: worstCases, l2: worstCases }),
+  paperCase: z.object({ linf: worstCases }),
+  curves: z.object({ paperWrong: curve, paperEvading: curve, wrong: curve, evading: curve }),
+  warnings: z.array(
+    z.object({
+      kind: z.enum(["zero-gradients", "black-box-better", "more-steps-help", "unbounded-below-100", "one-step-better"]),
+      text: z.string(),
+    }),
+  ),
+}) satisfies z.ZodType<RobustnessReport>;
+
+const recordSchema = z
+  .object({ robustness: robustnessSchema })
+  .refine(
+    ({ robustness: { worstCase, paperCase } }) => worstCase.linf.length === paperCase.linf.length,
+    "expected as many worst cases of the paper's attacks as of all",
+  );
+
+/** Reads what `sdim attack --standard --out` wrote. Errors: UserError with the file and what is wrong in it. */
+export const readRobustness = (path: string): RobustnessReport =>
+  readJsonFile(path, recordSchema, "sdim attack --standard --out").robustness;
