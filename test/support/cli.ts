@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { vi } from "vitest";
-import { run } from "../../src/cli/run.ts";
 import type { ImageSet } from "../../src/data/image-set.ts";
 
 export interface Finished {
@@ -34,6 +33,8 @@ export const sdim = (...args: readonly string[]): Promise<Finished> => start(arg
 
 /** The command line in this process, which is quicker to start: for what needs neither signals nor the process's own arguments. */
 export async function sdimHere(...args: readonly string[]): Promise<Omit<Finished, "signal">> {
+  // Only here, since it loads all there is.
+  const { run } = await import("../../src/cli/run.ts");
   const written = { stdout: "", stderr: "" };
   const spies = (["stdout", "stderr"] as const).map((stream) =>
     vi.spyOn(process[stream], "write").mockImplementation((chunk) => {
