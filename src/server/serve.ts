@@ -2,6 +2,7 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import type { FastifyBaseLogger } from "fastify";
 import { messageOf, UserError } from "../core/errors.ts";
+import { exitNow } from "../core/exit.ts";
 import type { NamedModel } from "./model-names.ts";
 import type { ServerOptions } from "./options.ts";
 import { buildServer, type SdimServer } from "./server.ts";
@@ -22,7 +23,7 @@ const backlog = 4096;
 const drainMarginMs = 5000;
 
 /**
- * Serves until SIGTERM or SIGINT, then finishes what has been asked. A second signal ends the process at once.
+ * Serves until SIGTERM or SIGINT, then finishes what has been asked. A second signal ends the process with 130 as soon as no batch is in the middle.
  * Errors: UserError when a model cannot be loaded or the address cannot be listened on.
  */
 export async function serve(models: readonly NamedModel[], options: ServeOptions, logger: FastifyBaseLogger): Promise<void> {
@@ -58,7 +59,7 @@ const isLoopback = (host: string): boolean => host === "localhost" || host === "
 function nextSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     const onSignal = (signal: NodeJS.Signals): void => {
-      for (const name of ["SIGTERM", "SIGINT"] as const) process.off(name, onSignal).on(name, () => process.exit(130));
+      for (const name of ["SIGTERM", "SIGINT"] as const) process.off(name, onSignal).on(name, () => void exitNow(130));
       resolve(signal);
     };
     process.on("SIGTERM", onSignal).on("SIGINT", onSignal);

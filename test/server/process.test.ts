@@ -89,4 +89,20 @@ describe("sdim serve", () => {
     expect([twice.code, twice.stderr]).toEqual([2, expect.stringContaining('sdim: two models are called "mnist"')]);
     expect([notOurs.code, notOurs.stderr]).toEqual([2, expect.stringContaining("sdim: README.md")]);
   });
+
+  it("told twice, ends with 130 as soon as no batch is in the middle, and without a word of ONNX Runtime", async () => {
+    const { server, address } = await serve("--max-batch", "1");
+    const large = await encodePng(noise(1, 2500, 2500, 1));
+    const asked = Promise.allSettled(Array.from({ length: 12 }, () => post(address, large)));
+    const answered = post(address, large);
+    expect((await answered).status).toBe(200);
+    server.child.kill("SIGTERM");
+    while (!server.stderr().includes("draining")) await new Promise((resolve) => setTimeout(resolve, 5));
+    server.child.kill("SIGTERM");
+    const { code, signal, stderr } = await server.finished;
+    expect([code, signal]).toEqual([130, null]);
+    expect(stderr).not.toContain("terminate");
+    // It did not wait for what was queued.
+    expect((await asked).some(({ status }) => status === "rejected")).toBe(true);
+  });
 });

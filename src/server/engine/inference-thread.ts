@@ -2,6 +2,7 @@ import type { Worker } from "node:worker_threads";
 import type { ModelCard } from "../../classify/card.ts";
 import type { ImageBatch } from "../../classify/classifier.ts";
 import { InternalError, messageOf, UserError } from "../../core/errors.ts";
+import { closeBeforeExit } from "../../core/exit.ts";
 import { entryBeside, startWorker } from "../../core/worker.ts";
 import type { Answer, Inferred, NumberedRequest, Request, Value } from "./messages.ts";
 
@@ -33,6 +34,10 @@ export class InferenceThread {
     };
     this.worker.on("error", (error) => die(messageOf(error)));
     this.worker.on("exit", (code) => die(`it exited with code ${code}`));
+    this.worker.once(
+      "exit",
+      closeBeforeExit(() => this.close()),
+    );
   }
 
   /** Errors: UserError when the bytes are not a model that works. */
