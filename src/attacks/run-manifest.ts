@@ -66,9 +66,7 @@ export function claim(folder: string, parts: readonly Part[], facts: RunFacts): 
   const known = existsSync(path) ? readManifest(path) : undefined;
   if (known) {
     const reached = Object.keys(known.data).filter((name) => partNamed(name).end <= facts.samples.labels.length);
-    // Once it was recorded of minimal attacks, too, where it makes no difference.
-    const run = facts.attack.kind === "minimal" ? { ...known.run, carryOver: false } : known.run;
-    const differing = [...differences(run, asked.run), ...differencesOfData(known, manifestOf(reached, facts), reached)];
+    const differing = [...differences(known.run, asked.run), ...differencesOfData(known, manifestOf(reached, facts), reached)];
     if (differing.length > 0) {
       throw new UserError(
         `${folder}: holds another run, which differs in ${differing.join(", ")}. Take another folder, or ask for the same as before to go on with it`,

@@ -6,7 +6,7 @@ import { type EarlierTraining, loadCheckpoint } from "./checkpoint.ts";
 export interface Begun {
   readonly state: ReadonlyMap<string, StateTensor>;
   readonly startedFrom: EarlierTraining[];
-  /** What was taken and what was not, for a person. */
+  /** What was taken and what was not, and a damaged checkpoint whose predecessor had to serve, for a person. */
   readonly note: string;
 }
 
@@ -16,7 +16,7 @@ export interface Begun {
  * Errors: UserError when there is no checkpoint that can be used, or the encoder is not of the same shape.
  */
 export function beginWith(folder: string, parameters: readonly ParameterSpec[], fresh: ReadonlyMap<string, StateTensor>): Begun {
-  const { position, state: earlier } = loadCheckpoint(folder);
+  const { position, state: earlier, damage } = loadCheckpoint(folder);
   const fits = ({ name, shape }: ParameterSpec): boolean => String(earlier.get(name)?.shape) === String(shape);
   const anew = parameters.filter((spec) => !fits(spec)).map(({ name }) => name);
   const otherEncoder = anew.find((name) => name.startsWith("encoder."));
@@ -32,6 +32,6 @@ export function beginWith(folder: string, parameters: readonly ParameterSpec[], 
   return {
     state,
     startedFrom: [...startedFrom, { config, data: data.name, steps: step }],
-    note: `begins with the weights of ${folder} (${data.name}, ${step} steps)${anew.length === 0 ? "" : `; anew: ${anew.join(", ")}`}`,
+    note: `${damage === undefined ? "" : `${damage}\nso the checkpoint before it serves: `}begins with the weights of ${folder} (${data.name}, ${step} steps)${anew.length === 0 ? "" : `; anew: ${anew.join(", ")}`}`,
   };
 }

@@ -1,13 +1,14 @@
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { readModelFile } from "../../src/classify/model-file.ts";
-import { UserError } from "../../src/core/errors.ts";
 import { meanParameter } from "../../src/nn/gaussians.ts";
 import { beginWith } from "../../src/train/begin-with.ts";
-import { loadCheckpoint } from "../../src/train/checkpoint.ts";
+import { checkpointPath, loadCheckpoint, previousCheckpointPath } from "../../src/train/checkpoint.ts";
 import { lossConfigOf, modelConfigOf } from "../../src/train/config.ts";
 import { initialState } from "../../src/train/initialise.ts";
 import { buildTrainingStep } from "../../src/train/step.ts";
 import { train } from "../../src/train/train.ts";
+import { sdimHere } from "../support/cli.ts";
 import { temporaryFolder, tinyConfig, trainingDigits } from "../support/digits.ts";
 
 const data = await trainingDigits();
@@ -42,10 +43,20 @@ describe("a training that begins with another's weights", () => {
     expect(begun.state.get("encoder.linear1.weight")).toEqual(earlier.state.get("encoder.linear1.weight"));
   });
 
+  it("says so when the newest checkpoint is damaged and the one before it serves", () => {
+    const folder = temporaryFolder();
+    copyFileSync(checkpointPath(first.out), previousCheckpointPath(folder));
+    writeFileSync(checkpointPath(folder), readFileSync(checkpointPath(first.out)).subarray(0, -8));
+    const { parameters, state } = freshOf({});
+    const begun = beginWith(folder, parameters, state);
+    expect(begun.note).toMatch(/\nso the checkpoint before it serves: begins with the weights of/);
+    expect(begun.state.get(meanParameter)).toEqual(earlier.state.get(meanParameter));
+  });
+
   it("refuses an encoder of another shape, and a folder without a training", () => {
     const { parameters, state } = freshOf({ dimension: 16 });
     expect(() => beginWith(first.out, parameters, state)).toThrow(/--from: the encoder of .* is 8 x 32 there, 16 x 32 here/);
-    expect(() => beginWith(temporaryFolder(), parameters, state)).toThrow(UserError);
+    expect(() => beginWith(temporaryFolder(), parameters, state)).toThrow("there is no checkpoint in");
   });
 
   it("goes on where the other was, and the model file lists what came before", async () => {
@@ -53,6 +64,11 @@ describe("a training that begins with another's weights", () => {
     expect(second.history[0]!.loss).toBeLessThan(firstResult.history[0]!.loss / 2);
     const { training } = readModelFile(second.modelPath).card;
     expect(training["startedFrom"]).toEqual([{ config: first.config, data: data.name, steps: 72 }]);
+  });
+
+  it("is no training that goes on", async () => {
+    const { code, stderr } = await sdimHere("train", "--out", first.out, "--resume", "--from", first.out);
+    expect([code, stderr]).toEqual([2, "sdim: --resume goes on with the run's own weights; leave --from out\n"]);
   });
 });
 
