@@ -43,8 +43,8 @@ export class Network {
   readonly parameters: ParameterSpec[] = [];
   /** In training: the new value of each running statistic, by parameter name. */
   readonly statistics = new Map<string, Value>();
-  /** Which norm follows which layer, by parameter path: what folding needs to know. */
-  readonly norms: { readonly layer: string; readonly norm: string }[] = [];
+  /** Which norm follows which layer, by parameter path, and what that layer puts out: what folding needs to know, and undoing it. */
+  readonly norms: { readonly layer: string; readonly norm: string; readonly output: Value }[] = [];
 
   constructor(graph: Graph, mode: Mode) {
     this.graph = graph;
@@ -91,7 +91,7 @@ export class Network {
 
   /** Batch normalisation of [N, C, ...]; running averages with momentum 0.1, of the unbiased variance (as PyTorch keeps them). */
   private norm(x: Value, layer: string, name: string): Value {
-    this.norms.push({ layer: this.graph.path(layer), norm: this.graph.path(name) });
+    this.norms.push({ layer: this.graph.path(layer), norm: this.graph.path(name), output: x });
     if (this.mode === "folded") return x;
     const channels = staticDim(x.type.shape[1], name);
     const gamma = this.weight(`${name}.weight`, [channels], { kind: "constant", value: 1 });
@@ -123,11 +123,13 @@ export const countWeights = (parameters: readonly ParameterSpec[]): number =>
     .filter((spec) => spec.role === "weight")
     .reduce((total, { shape }) => total + shape.reduce((product, dim) => product * dim, 1), 0);
 
+export type NormPlace = Pick<Network["norms"][number], "layer" | "norm">;
+
 /**
  * Weights of the `folded` network, from those of a trained one: with r = gamma / sqrt(runningVariance + epsilon),
  *   weight' = weight * r (per output),  bias' = beta + (bias - runningMean) r.
  */
-export function foldNorms(norms: Network["norms"], weights: ReadonlyMap<string, Float32Array>): Map<string, Float32Array> {
+export function foldNorms(norms: readonly NormPlace[], weights: ReadonlyMap<string, Float32Array>): Map<string, Float32Array> {
   const folded = new Map(weights);
   for (const { layer, norm } of norms) {
     const get = (name: string) => weights.get(`${norm}.${name}`)!;
@@ -147,4 +149,61 @@ export function foldNorms(norms: Network["norms"], weights: ReadonlyMap<string, 
     for (const name of ["weight", "bias", "runningMean", "runningVariance"]) folded.delete(`${norm}.${name}`);
   }
   return folded;
+}
+
+/** Of what one layer of the folded network puts out for many images, per channel. */
+export interface OutputStatistics {
+  readonly mean: Float32Array;
+  /** Biased. */
+  readonly variance: Float32Array;
+}
+
+/**
+ * The other way: weights with batch normalisation that give what the folded ones give, and go on giving it when training normalises by the batch. With m
+ * and s^2 the statistics of the folded layer's output (by layer) and any scale k per output:
+ *   weight = k weight',  bias = 0,  runningMean = k (m - bias'),  runningVariance = k^2 s^2,
+ *   gamma = sqrt(k^2 s^2 + epsilon) / k,  beta = m.
+ * k makes each output's weights as large as fresh ones: normalisation hides their size, and the larger they are, the less a step turns them.
+ */
+export function unfoldNorms(
+  norms: readonly NormPlace[],
+  folded: ReadonlyMap<string, Float32Array>,
+  statistics: ReadonlyMap<string, OutputStatistics>,
+): Map<string, Float32Array> {
+  const weights = new Map(folded);
+  for (const { layer, norm } of norms) {
+    const weight = folded.get(`${layer}.weight`)!;
+    const bias = folded.get(`${layer}.bias`)!;
+    const { mean, variance } = statistics.get(layer)!;
+    const perOutput = weight.length / bias.length;
+    const scale = bias.map((_, i) => {
+      const own = weight.subarray(i * perOutput, (i + 1) * perOutput);
+      const size = Math.sqrt(own.reduce((sum, value) => sum + value ** 2, 0) / perOutput);
+      // Root mean square of a uniform draw over +-1/sqrt(fan in).
+      return size === 0 ? 1 : 1 / Math.sqrt(3 * perOutput) / size;
+    });
+    const per = (value: (i: number) => number): Float32Array => bias.map((_, i) => value(i));
+    weights.set(
+      `${layer}.weight`,
+      weight.map((value, i) => value * scale[Math.floor(i / perOutput)]!),
+    );
+    weights.set(
+      `${layer}.bias`,
+      per(() => 0),
+    );
+    weights.set(`${norm}.bias`, mean);
+    weights.set(
+      `${norm}.weight`,
+      per((i) => Math.sqrt(scale[i]! ** 2 * variance[i]! + epsilon) / scale[i]!),
+    );
+    weights.set(
+      `${norm}.runningMean`,
+      per((i) => scale[i]! * (mean[i]! - bias[i]!)),
+    );
+    weights.set(
+      `${norm}.runningVariance`,
+      per((i) => scale[i]! ** 2 * variance[i]!),
+    );
+  }
+  return weights;
 }

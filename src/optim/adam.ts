@@ -7,10 +7,11 @@ export interface AdamConfig {
   readonly beta1: number;
   readonly beta2: number;
   readonly epsilon: number;
+  readonly weightDecay: number;
 }
 
 /** The paper's: Adam's defaults (Kingma and Ba 2015). */
-export const adamDefaults: AdamConfig = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+export const adamDefaults: AdamConfig = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 };
 
 /** One tensor of training state that each step replaces. */
 export interface StateSpec {
@@ -29,10 +30,17 @@ export interface Updates {
 /**
  * One step of Adam with bias correction. With g the gradient of the loss and t the step, counted from 1:
  *   m <- beta1 m + (1 - beta1) g      v <- beta2 v + (1 - beta2) g^2
- *   w <- w - lr [m / (1 - beta1^t)] / [sqrt(v / (1 - beta2^t)) + epsilon]
+ *   w <- (1 - lr weightDecay) w - lr [m / (1 - beta1^t)] / [sqrt(v / (1 - beta2^t)) + epsilon]
+ * where the decay (AdamW, Loshchilov and Hutter 2019) is for those weights alone that `decays` names.
  * The graph gets an input `learningRate` []; beta1^t and beta2^t are state.
  */
-export function adam(graph: Graph, loss: Value, weights: readonly Value[], { beta1, beta2, epsilon }: AdamConfig = adamDefaults): Updates {
+export function adam(
+  graph: Graph,
+  loss: Value,
+  weights: readonly Value[],
+  { beta1, beta2, epsilon, weightDecay }: AdamConfig = adamDefaults,
+  decays: (weight: Value) => boolean = () => true,
+): Updates {
   const next = new Map<string, Value>();
   const state: StateSpec[] = [];
   const keep = (name: string, shape: StaticShape, start: number): Value => {
@@ -49,6 +57,7 @@ export function adam(graph: Graph, loss: Value, weights: readonly Value[], { bet
   const correction2 = sqrt(sub(1, power2));
   const rate = div(mul(learningRate, correction2), sub(1, power1));
   const correctedEpsilon = mul(correction2, epsilon);
+  const kept = weightDecay === 0 ? undefined : sub(1, mul(learningRate, weightDecay));
   weights.forEach((weight, i) => {
     const shape = staticShape(weight.type.shape, weight.name);
     const slope = slopes[i]!;
@@ -56,7 +65,8 @@ export function adam(graph: Graph, loss: Value, weights: readonly Value[], { bet
     const v = add(mul(keep(`adam.v.${weight.name}`, shape, 0), beta2), mul(square(slope), 1 - beta2));
     next.set(`adam.m.${weight.name}`, m);
     next.set(`adam.v.${weight.name}`, v);
-    next.set(weight.name, sub(weight, mul(div(m, add(sqrt(v), correctedEpsilon)), rate)));
+    const start = kept && decays(weight) ? mul(weight, kept) : weight;
+    next.set(weight.name, sub(start, mul(div(m, add(sqrt(v), correctedEpsilon)), rate)));
   });
   return { next, state };
 }

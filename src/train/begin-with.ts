@@ -1,7 +1,21 @@
+import { statSync } from "node:fs";
+import { z } from "zod";
+import { type ModelFile, readModelFile, tensorsOf } from "../classify/model-file.ts";
 import { UserError } from "../core/errors.ts";
-import type { ParameterSpec } from "../nn/network.ts";
+import { type ImageSet, subset } from "../data/image-set.ts";
+import { batchStatistics, input } from "../graph/build.ts";
+import { Graph } from "../graph/graph.ts";
+import type { StaticShape } from "../graph/types.ts";
+import { Network, type OutputStatistics, type ParameterSpec, unfoldNorms } from "../nn/network.ts";
+import { preprocess } from "../nn/preprocess.ts";
+import { encode } from "../nn/resnet.ts";
+import { describeNetwork } from "../nn/scorer.ts";
+import { lower, portable } from "../onnx/lower.ts";
+import { encodeModel } from "../onnx/model-file.ts";
 import type { StateTensor } from "../runtime/feedback.ts";
-import { type EarlierTraining, loadCheckpoint } from "./checkpoint.ts";
+import { Session, tensor } from "../runtime/session.ts";
+import { type EarlierTraining, earlierTraining, loadCheckpoint } from "./checkpoint.ts";
+import { savedConfigSchema } from "./config.ts";
 
 export interface Begun {
   readonly state: ReadonlyMap<string, StateTensor>;
@@ -10,28 +24,122 @@ export interface Begun {
   readonly note: string;
 }
 
+/** What the new training will see: a model file's batch normalisation is made anew from its statistics. */
+export interface Seen {
+  readonly images: ImageSet;
+  readonly imageSize: number;
+  readonly threads?: number;
+}
+
+/** Weights and running statistics to begin with. */
+interface Earlier {
+  readonly shapes: ReadonlyMap<string, StaticShape>;
+  readonly state: () => Promise<ReadonlyMap<string, StateTensor>>;
+  /** The last one is its own. */
+  readonly trainings: readonly EarlierTraining[];
+  readonly damage?: string;
+}
+
 /**
- * A fresh training state with the weights and running statistics of another training (paths of its folder) in it, where name and shape agree: all
- * of them for a warm restart, all but the class Gaussians for data of other classes. The optimizer starts anew.
- * Errors: UserError when there is no checkpoint that can be used, or the encoder is not of the same shape.
+ * A fresh training state with the weights and running statistics of another training (paths of its folder or of a model file) in it, where name and shape
+ * agree: all of them for a warm restart, all but the class Gaussians for data of other classes; a model file has no critic. The optimizer starts anew.
+ * Errors: UserError when there is no checkpoint or model that can be used, or the encoder is not of the same shape.
  */
-export function beginWith(folder: string, parameters: readonly ParameterSpec[], fresh: ReadonlyMap<string, StateTensor>): Begun {
-  const { position, state: earlier, damage } = loadCheckpoint(folder);
-  const fits = ({ name, shape }: ParameterSpec): boolean => String(earlier.get(name)?.shape) === String(shape);
+export async function beginWith(
+  from: string,
+  parameters: readonly ParameterSpec[],
+  fresh: ReadonlyMap<string, StateTensor>,
+  seen: Seen,
+): Promise<Begun> {
+  const earlier = statSync(from, { throwIfNoEntry: false })?.isFile() ? earlierModel(from, seen) : earlierRun(from);
+  const fits = ({ name, shape }: ParameterSpec): boolean => String(earlier.shapes.get(name)) === String(shape);
   const anew = parameters.filter((spec) => !fits(spec)).map(({ name }) => name);
   const otherEncoder = anew.find((name) => name.startsWith("encoder."));
   if (otherEncoder !== undefined) {
-    const shapes = [earlier.get(otherEncoder)?.shape.join(" x ") ?? "none", fresh.get(otherEncoder)?.shape.join(" x ")];
+    const shapes = [earlier.shapes.get(otherEncoder)?.join(" x ") ?? "none", fresh.get(otherEncoder)?.shape.join(" x ")];
     throw new UserError(
-      `--from: the encoder of ${folder} is not this one's: ${otherEncoder} is ${shapes[0]} there, ${shapes[1]} here; channels, depth, widths and dimension must be the same`,
+      `--from: the encoder of ${from} is not this one's: ${otherEncoder} is ${shapes[0]} there, ${shapes[1]} here; channels, depth, widths and dimension must be the same`,
     );
   }
-  const state = new Map(fresh);
-  for (const { name } of parameters.filter(fits)) state.set(name, earlier.get(name)!);
-  const { config, data, step, startedFrom = [] } = position;
+  const [state, taken] = [new Map(fresh), await earlier.state()];
+  for (const { name } of parameters.filter(fits)) state.set(name, taken.get(name)!);
+  const { damage, trainings } = earlier;
+  const { data, steps } = trainings.at(-1)!;
   return {
     state,
-    startedFrom: [...startedFrom, { config, data: data.name, steps: step }],
-    note: `${damage === undefined ? "" : `${damage}\nso the checkpoint before it serves: `}begins with the weights of ${folder} (${data.name}, ${step} steps)${anew.length === 0 ? "" : `; anew: ${anew.join(", ")}`}`,
+    startedFrom: [...trainings],
+    note: `${damage === undefined ? "" : `${damage}\nso the checkpoint before it serves: `}begins with the weights of ${from} (${data}, ${steps} steps)${anew.length === 0 ? "" : `; anew: ${anew.join(", ")}`}`,
   };
+}
+
+function earlierRun(folder: string): Earlier {
+  const { position, state, damage } = loadCheckpoint(folder);
+  const { config, data, step, startedFrom = [] } = position;
+  return {
+    shapes: new Map([...state].map(([name, { shape }]) => [name, shape])),
+    state: async () => state,
+    trainings: [...startedFrom, { config, data: data.name, steps: step }],
+    ...(damage === undefined ? {} : { damage }),
+  };
+}
+
+/** What a card says of the training. */
+const cardTraining = z.object({
+  config: savedConfigSchema,
+  data: z.object({ name: z.string() }),
+  steps: z.int(),
+  startedFrom: z.array(earlierTraining).default([]),
+});
+
+function earlierModel(path: string, seen: Seen): Earlier {
+  const file = readModelFile(path);
+  const training = cardTraining.safeParse(file.card.training);
+  if (!training.success)
+    throw new UserError(`--from: ${path}: its card does not say how it was trained:\n${z.prettifyError(training.error)}`);
+  const { parameters, norms } = describeNetwork(file.card.model);
+  const tensors = tensorsOf(file);
+  if (!norms.every(({ layer }) => tensors.has(`${layer}.weight`)))
+    throw new UserError(`--from: ${path} has no weights in float32, as in files of sdim export: training needs the original file`);
+  const { config, data, steps, startedFrom } = training.data;
+  return {
+    shapes: new Map(parameters.map(({ name, shape }) => [name, shape])),
+    state: async () => {
+      const weights = unfoldNorms(norms, tensors, await outputStatistics(file, tensors, seen));
+      return new Map(parameters.map(({ name, shape }) => [name, { shape, data: weights.get(name)! }]));
+    },
+    trainings: [...startedFrom, { config, data: data.name, steps }],
+  };
+}
+
+/** Images that batch normalisation is made anew from: statistics of single numbers are then right to some 2%. */
+const statisticsImages = 1024;
+
+/** Of the output of each normalised layer, by layer, on images from all over the set. */
+async function outputStatistics(
+  { card }: ModelFile,
+  weights: ReadonlyMap<string, Float32Array>,
+  { images, imageSize, threads }: Seen,
+): Promise<ReadonlyMap<string, OutputStatistics>> {
+  const count = Math.min(statisticsImages, images.count);
+  const { pixels, height, width, channels } = subset(
+    images,
+    Array.from({ length: count }, (_, i) => Math.floor((i * images.count) / count)),
+  );
+  const net = new Network(new Graph(), "folded");
+  const x = input(net.graph, "images", "uint8", [count, height, width, channels]);
+  const { head, dimension, classes } = card.model;
+  encode(net, preprocess(x, imageSize), card.model, head === "sdim" ? dimension : classes);
+  const outputs = net.norms.flatMap(({ layer, output }) => {
+    const { mean, variance } = batchStatistics(output);
+    return [[`${layer}.mean`, mean] as const, [`${layer}.variance`, variance] as const];
+  });
+  const model = encodeModel(lower(Object.fromEntries(outputs), { target: portable, weights }));
+  const session = await Session.create(model, threads === undefined ? {} : { threads });
+  try {
+    const found = await session.run({ images: tensor("uint8", pixels, [count, height, width, channels]) });
+    const read = (name: string): Float32Array => Float32Array.from(found[name]!.data as Float32Array);
+    return new Map(net.norms.map(({ layer }) => [layer, { mean: read(`${layer}.mean`), variance: read(`${layer}.variance`) }]));
+  } finally {
+    await session.release();
+  }
 }

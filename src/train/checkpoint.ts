@@ -20,7 +20,7 @@ const loading = z.strictObject({
   onBroken: z.enum(["refuse", "skip"]),
 }) satisfies z.ZodType<LoadChoices>;
 
-const earlierTraining = z.strictObject({ config: savedConfigSchema, data: z.string(), steps: z.int() });
+export const earlierTraining = z.strictObject({ config: savedConfigSchema, data: z.string(), steps: z.int() });
 
 /** A training whose weights another began with. */
 export type EarlierTraining = z.infer<typeof earlierTraining>;

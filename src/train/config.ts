@@ -32,6 +32,10 @@ export const trainConfigSchema = z
     epochs: z.number().positive().describe("times every training image is seen; fractions are fine"),
     batchSize: z.int().min(2).describe("images of a step"),
     learningRate: z.number().positive().describe("of Adam; with one-cycle, its peak"),
+    weightDecay: z
+      .number()
+      .min(0)
+      .describe("decoupled, of convolutions and linear layers (AdamW): share of them taken off per step and unit of learning rate"),
     schedule: z.enum(["constant", "one-cycle"]).describe("of the learning rate"),
     validation: z.number().min(0).lt(1).describe("share of every class held out of the training set and scored each epoch; 0: none"),
     patience: z.int().min(1).nullable().describe("epochs without a better validation score after which training ends; null: never"),
@@ -76,6 +80,7 @@ export const defaults: TrainConfig = {
   epochs: 5,
   batchSize: 128,
   learningRate: 0.003,
+  weightDecay: 0,
   schedule: "one-cycle",
   validation: 0,
   patience: null,
@@ -114,6 +119,7 @@ const before: Partial<TrainConfig> = {
   meanSpread: 0.1,
   cropPadding: 0,
   flip: false,
+  weightDecay: 0,
   validation: 0,
   patience: null,
   keep: "last",

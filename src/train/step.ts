@@ -5,7 +5,7 @@ import { classifyForTraining, type ModelConfig } from "../nn/classifier.ts";
 import type { Negatives } from "../nn/critic.ts";
 import { Network, type ParameterSpec } from "../nn/network.ts";
 import { preprocess } from "../nn/preprocess.ts";
-import { type AdamConfig, adam, type StateSpec } from "../optim/adam.ts";
+import { adam, adamDefaults, type StateSpec } from "../optim/adam.ts";
 import { movingAverages } from "../optim/average.ts";
 
 export interface StepConfig {
@@ -16,7 +16,8 @@ export interface StepConfig {
   /** Of the images as they come; the graph resizes them. */
   readonly height: number;
   readonly width: number;
-  readonly adam?: AdamConfig;
+  /** Decoupled, of the weights of convolutions and linear layers; none unless given. */
+  readonly weightDecay?: number;
   /** Decay of the moving averages `ema.<name>` of weights and running statistics; none unless given. */
   readonly ema?: number;
 }
@@ -46,7 +47,8 @@ export function buildTrainingStep(config: StepConfig): TrainingStep {
     : crossEntropyLoss(classScores, labels);
   const isWeight = new Set(net.parameters.filter((spec) => spec.role === "weight").map((spec) => spec.name));
   const weights = graph.parameters().filter((value) => isWeight.has(value.name));
-  const { next, state } = adam(graph, total, weights, config.adam);
+  const isOfLayer = ({ name, type }: Value) => name.endsWith(".weight") && type.shape.length > 1;
+  const { next, state } = adam(graph, total, weights, { ...adamDefaults, weightDecay: config.weightDecay ?? 0 }, isOfLayer);
   const networkNext = new Map([...weights.map(({ name }) => [name, next.get(name)!] as const), ...net.statistics]);
   const averages = config.ema === undefined ? undefined : movingAverages(graph, networkNext, config.ema);
   const trainAccuracy = mean(cast(equal(argMax(classScores), labels), "float32"));

@@ -35,7 +35,7 @@ export interface TrainOptions extends LoopOptions {
   readonly data: ImageSet;
   /** Go on from the folder's checkpoint. */
   readonly resume?: boolean;
-  /** Folder of another training, whose weights this one begins with, where their shapes agree. */
+  /** Folder of another training or a model file, whose weights this one begins with, where their shapes agree. */
   readonly from?: string;
   /** Train into a folder that holds something already; checkpoints and model of an earlier run are removed. */
   readonly force?: boolean;
@@ -87,10 +87,11 @@ async function trainFrom(checkpoint: Checkpoint | undefined, channels: 1 | 3, op
     batchSize: config.batchSize,
     height: data.height,
     width: data.width,
+    weightDecay: config.weightDecay,
     ...(config.ema === null ? {} : { ema: config.ema }),
   });
   const { stepsPerEpoch } = new BatchOrder(training.count, config.batchSize, config.seed);
-  const start = checkpoint ?? freshStart(options, step);
+  const start = checkpoint ?? (await freshStart(options, step, training));
   if (!checkpoint) beginFolder(out, config);
   const batches = batchesOf(training, config, start.position.step, options.batchThread ?? true);
   let trained: Checkpoint;
@@ -138,7 +139,11 @@ function beginFolder(out: string, config: TrainConfig): void {
   writeFileAtomic(join(out, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
 }
 
-function freshStart({ config, data, from, onNote }: TrainOptions, step: TrainingStep): Checkpoint {
+async function freshStart(
+  { config, data, from, threads, onNote }: TrainOptions,
+  step: TrainingStep,
+  training: ImageSet,
+): Promise<Checkpoint> {
   const { name, split, fingerprint, origin } = data;
   const source = { name, split, fingerprint, ...(origin ? { loading: origin.choices } : {}) };
   const records = { history: [], epochs: [], pending: noSums(), pendingEpoch: noSums() };
@@ -147,7 +152,8 @@ function freshStart({ config, data, from, onNote }: TrainOptions, step: Training
   });
   const position = { config, data: source, step: 0, ...records, elapsedSeconds: 0 };
   if (from === undefined) return { position, state, kept: new Map() };
-  const begun = beginWith(from, step.parameters, state);
+  const seen = { images: training, imageSize: config.imageSize, ...(threads === undefined ? {} : { threads }) };
+  const begun = await beginWith(from, step.parameters, state, seen);
   onNote?.(begun.note);
   return { position: { ...position, startedFrom: begun.startedFrom }, state: begun.state, kept: new Map() };
 }

@@ -3,7 +3,7 @@ import { Random } from "../../src/core/random.ts";
 import { input } from "../../src/graph/build.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import { classify, type ModelConfig } from "../../src/nn/classifier.ts";
-import { countWeights, foldNorms, Network } from "../../src/nn/network.ts";
+import { countWeights, foldNorms, Network, unfoldNorms } from "../../src/nn/network.ts";
 import { describeNetwork } from "../../src/nn/scorer.ts";
 import { lower, portable } from "../../src/onnx/lower.ts";
 import { initialState } from "../../src/train/initialise.ts";
@@ -60,6 +60,37 @@ it("the folded network is the inference network", async () => {
     return (await runModel(proto, net.graph.values, new Map([["x", randomTensor(new Random(9), [3, 1, 16, 16])]]))).get("classScores")!;
   };
   expect(relativeError(await run("folded", foldNorms(norms, weights)), await run("inference", weights))).toBeLessThan(1e-5);
+});
+
+it("unfolding and folding again is no change, and unfolded weights are as large as fresh ones", () => {
+  const { parameters, norms } = describeNetwork({ ...base, widths: [16, 16, 32, 32] });
+  const random = new Random(7);
+  const drawn = (size: number, scale: number) => Float32Array.from({ length: size }, () => scale * random.normal());
+  const trained = new Map(
+    [...initialState(parameters, [], 1)].map(([name, { data }]) => [name, name.endsWith("runningVariance") ? data : drawn(data.length, 3)]),
+  );
+  const folded = foldNorms(norms, trained);
+  const dead = norms[2]!.layer;
+  folded.set(
+    `${dead}.weight`,
+    folded.get(`${dead}.weight`)!.map((value, i) => (i < 144 ? 0 : value)),
+  );
+  const statistics = new Map(
+    norms.map(({ layer }) => {
+      const size = folded.get(`${layer}.bias`)!.length;
+      return [layer, { mean: drawn(size, 2), variance: drawn(size, 1).map((value) => value ** 2) }];
+    }),
+  );
+  const unfolded = unfoldNorms(norms, folded, statistics);
+  for (const { name } of parameters) expect([name, unfolded.get(name)?.every(Number.isFinite)]).toEqual([name, true]);
+  const again = foldNorms(norms, unfolded);
+  for (const [name, values] of folded) expect([name, relativeError(again.get(name)!, values) < 1e-5]).toEqual([name, true]);
+  for (const { layer } of norms.filter((one) => one.layer !== dead)) {
+    const weight = unfolded.get(`${layer}.weight`)!;
+    const perOutput = weight.length / folded.get(`${layer}.bias`)!.length;
+    const size = Math.sqrt(weight.reduce((sum, value) => sum + value ** 2, 0) / weight.length);
+    expect(size * Math.sqrt(3 * perOutput)).toBeCloseTo(1, 4);
+  }
 });
 
 it("starts each parameter from seed and name alone", () => {

@@ -57,7 +57,10 @@ export function addTrain(program: Command): void {
     .requiredOption("--out <folder>", "folder of the run; must be new or empty")
     .option("--limit <n>", "train on the first n images only", wholeNumber)
     .option("--resume", "go on from the folder's checkpoint, with its config")
-    .option("--from <run>", "begin with the weights of that run's folder, where their shapes agree: to train on, or on other data")
+    .option(
+      "--from <run|model>",
+      "begin with the weights of a run's folder or a model file, where shapes agree: to train on, or on other data",
+    )
     .option("--force", "train into a folder that holds something already")
     .option("--checkpoint-minutes <minutes>", "minutes between two checkpoints", positiveNumber, 5)
     .option("--checkpoint-every <steps>", "save one every so many steps as well", positiveWholeNumber)
@@ -68,7 +71,7 @@ export function addTrain(program: Command): void {
   configOptions(command);
   command.addHelpText(
     "after",
-    "\nExamples:\n  $ sdim train --data mnist --out runs/a --epochs 5\n  $ sdim train --data mnist --out runs/c --config my.yaml --validation 0.1 --keep best-validation --patience 5 --ema 0.999\n  $ sdim train --data mnist --out runs/b --critic dot --local-features stage2 --negatives all-pairs\n  $ sdim train --data photos --out runs/d --image-size 48\n  $ sdim train --data cifar10 --out runs/e --from runs/cifar --epochs 10 --learning-rate 0.001\n  $ sdim train --out runs/a --resume",
+    "\nExamples:\n  $ sdim train --data mnist --out runs/a --epochs 5\n  $ sdim train --data mnist --out runs/c --config my.yaml --validation 0.1 --keep best-validation --patience 5 --ema 0.999\n  $ sdim train --data mnist --out runs/b --critic dot --local-features stage2 --negatives all-pairs\n  $ sdim train --data photos --out runs/d --image-size 48\n  $ sdim train --data cifar10 --out runs/e --from runs/cifar --epochs 10 --learning-rate 0.001\n  $ sdim train --data photos --out runs/f --from models/cifar10/model.onnx --depth 26 --learning-rate 0.001\n  $ sdim train --out runs/a --resume",
   );
   command.action(async (options: TrainCommandOptions & Record<string, unknown>) => runTrain(options));
 }

@@ -3,12 +3,14 @@ import { dirname, join } from "node:path";
 import { encodeModelFile } from "../../classify/model-file.ts";
 import { circumstances, commandLine } from "../../core/circumstances.ts";
 import { writeFileAtomic } from "../../core/files.ts";
+import type { ImageSet } from "../../data/image-set.ts";
 import { type LoadOptions, loadDataset } from "../../data/registry.ts";
 import type { TrainingFacts } from "../../evaluate/protocols/model-card.ts";
 import type { PaperModel } from "../../evaluate/protocols/paper.ts";
 import { runtimeVersion } from "../../runtime/session.ts";
 import { hasCheckpoint } from "../../train/checkpoint.ts";
-import { resolveConfig } from "../../train/config.ts";
+import { resolveConfig, type TrainConfig } from "../../train/config.ts";
+import type { TrainResult } from "../../train/train.ts";
 import { trainWithProgress } from "../commands/train.ts";
 
 /** What the command line says to `sdim reproduce`. */
@@ -37,11 +39,8 @@ export async function trainedModel(model: PaperModel, options: ReproduceOptions)
   const path = modelPath(options, model);
   if (existsSync(path)) return path;
   if (!options.train) return undefined;
-  const out = join(options.runs, model.id);
   const data = await loadDataset(model.data, "train", loading(options));
-  // A training that was stopped goes on; one that was finished only exports again.
-  const resume = hasCheckpoint(out);
-  const { model: trained, elapsedSeconds } = await trainWithProgress({ out, resume }, resolveConfig({ ...model.recipe }), data);
+  const { model: trained, elapsedSeconds } = await trainStages(model, join(options.runs, model.id), data);
   const facts: TrainingFacts = {
     elapsedSeconds,
     circumstances: circumstances(commandLine("sdim", process.argv.slice(2)), runtimeVersion()),
@@ -49,4 +48,20 @@ export async function trainedModel(model: PaperModel, options: ReproduceOptions)
   writeFileAtomic(trainingFactsPath(dirname(path)), `${JSON.stringify(facts, null, 2)}\n`);
   writeFileAtomic(path, encodeModelFile(trained));
   return path;
+}
+
+/** By the recipe and, where there is one, a warm restart. A training that was stopped goes on; one that was finished only exports again. */
+async function trainStages({ recipe, restart }: PaperModel, out: string, data: ImageSet): Promise<TrainResult> {
+  const stage = (folder: string, config: Partial<TrainConfig>, from?: string) => {
+    const resume = hasCheckpoint(folder);
+    return trainWithProgress(
+      { out: folder, resume, ...(from === undefined || resume ? {} : { from }) },
+      resolveConfig({ ...config }),
+      data,
+    );
+  };
+  const first = await stage(out, recipe);
+  if (!restart) return first;
+  const second = await stage(`${out}-restart`, { ...recipe, ...restart }, first.modelPath);
+  return { ...second, elapsedSeconds: first.elapsedSeconds + second.elapsedSeconds };
 }

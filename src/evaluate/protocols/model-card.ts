@@ -30,6 +30,12 @@ const table = (header: readonly string[], rows: readonly (readonly string[])[]):
   ...rows.map((row) => `| ${row.join(" | ")} |`),
 ];
 
+/** What is shown of `training` in a model's card. */
+interface CardTraining {
+  readonly config?: Readonly<Record<string, unknown>>;
+  readonly startedFrom?: readonly { readonly config: Readonly<Record<string, unknown>>; readonly data: string; readonly steps: number }[];
+}
+
 /** README.md of a shipped model: what it is, on what it was trained, every number measured, and what it must not be trusted with. */
 export function renderModelCard(
   { id, data, head, depth }: PaperModel,
@@ -39,7 +45,11 @@ export function renderModelCard(
 ): string {
   const { evaluation } = record;
   const { intervals, calibration } = evaluation;
-  const config = Object.entries((card.training as { config?: Record<string, unknown> }).config ?? {});
+  const { config = {}, startedFrom = [] } = card.training as CardTraining;
+  const shown = (of: Readonly<Record<string, unknown>>) =>
+    Object.entries(of)
+      .map(([key, value]) => `${key} ${JSON.stringify(value)}`)
+      .join(", ");
   const ood = evaluation.ood.flatMap((set) =>
     set.rejection.map((row) => [
       `${set.data} (${set.count})`,
@@ -87,7 +97,11 @@ export function renderModelCard(
     "",
     "## Training",
     "",
-    `${card.training["images"]} images, ${card.training["steps"]} steps. Config: ${config.map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(", ")}.${facts ? ` ${trainedHow(facts)}` : ""}`,
+    `${card.training["images"]} images, ${card.training["steps"]} steps. Config: ${shown(config)}.${facts ? ` ${trainedHow(facts)}` : ""}`,
+    ...startedFrom.flatMap((earlier) => [
+      "",
+      `It began with the weights of a training on ${earlier.data}: ${earlier.steps} steps. Config: ${shown(earlier.config)}.`,
+    ]),
     "",
     "## Limits",
     "",

@@ -14,6 +14,8 @@ export interface PaperModel {
   readonly paperParameters: number;
   /** Beside the defaults: one-cycle trainings of few epochs with crops and flips in place of 500 epochs (App. B.2). */
   readonly recipe: Partial<TrainConfig>;
+  /** Where there is one: beside the recipe, of a second training that begins with the first one's model file (a warm restart). */
+  readonly restart?: Partial<TrainConfig>;
   /** What the classifier should refuse: in Table 3 for FashionMNIST and CIFAR10. */
   readonly ood?: string;
 }
@@ -23,10 +25,10 @@ const pair = (
   depth: number,
   recipe: Partial<TrainConfig>,
   accuracies: { readonly sdim: number; readonly softmax: number },
-  ood?: string,
+  { ood, restart }: Pick<PaperModel, "ood" | "restart"> = {},
 ): PaperModel[] => {
   const large = depth > 10;
-  const common = { data, depth, recipe: { depth, ...recipe }, ...(ood === undefined ? {} : { ood }) };
+  const common = { data, depth, recipe: { depth, ...recipe }, ...(ood === undefined ? {} : { ood }), ...(restart ? { restart } : {}) };
   return [
     { ...common, id: data, head: "sdim", paperAccuracy: accuracies.sdim, paperParameters: large ? 4.6 : 1.46 },
     {
@@ -41,9 +43,15 @@ const pair = (
 };
 
 export const paperModels: readonly PaperModel[] = [
-  ...pair("mnist", 10, { epochs: 10, cropPadding: 2 }, { sdim: 99.55, softmax: 99.42 }, "fashion-mnist"),
-  ...pair("fashion-mnist", 10, { epochs: 20, cropPadding: 2, flip: true }, { sdim: 94.58, softmax: 94.25 }, "mnist"),
-  ...pair("cifar10", 26, { epochs: 20, cropPadding: 4, flip: true }, { sdim: 92.53, softmax: 92.35 }, "svhn"),
+  ...pair("mnist", 10, { epochs: 10, cropPadding: 2 }, { sdim: 99.55, softmax: 99.42 }, { ood: "fashion-mnist" }),
+  ...pair("fashion-mnist", 10, { epochs: 20, cropPadding: 2, flip: true }, { sdim: 94.58, softmax: 94.25 }, { ood: "mnist" }),
+  ...pair(
+    "cifar10",
+    26,
+    { epochs: 20, cropPadding: 4, flip: true },
+    { sdim: 92.53, softmax: 92.35 },
+    { ood: "svhn", restart: { epochs: 14, learningRate: 0.002, weightDecay: 0.1 } },
+  ),
   ...pair("svhn", 26, { epochs: 20, cropPadding: 4, flip: true }, { sdim: 95.74, softmax: 95.96 }),
 ];
 
