@@ -154,7 +154,7 @@ describe("sdim reproduce, of attacks", () => {
       "--runs",
       runs,
       "--count",
-      "3",
+      "cifar10=5,mnist=3",
       "--threads",
       "1",
     ];

@@ -65,6 +65,11 @@ describe("sdim reproduce", () => {
   it("refuses what it does not know, and a figure without its model", async () => {
     expect(await sdim("reproduce", "table8")).toMatchObject({ code: 2, stderr: expect.stringContaining("table1") });
     expect(await sdim("reproduce")).toMatchObject({ code: 2, stderr: expect.stringContaining("name what to make") });
+    for (const [count, reason] of [
+      ["svnh=3", 'data one of mnist, fashion-mnist, cifar10, svhn; got "svnh=3"'],
+      ["mnist=0", "expected a whole number above 0"],
+    ] as const)
+      expect(await sdim("reproduce", "table5", "--count", count)).toMatchObject({ code: 2, stderr: expect.stringContaining(reason) });
     const figure = await sdim("reproduce", "figure2", "--models", models, "--out", out);
     expect(figure).toMatchObject({ code: 2, stderr: expect.stringContaining("figure2: needs the model fashion-mnist") });
     expect(existsSync(join(out, "figure2.svg"))).toBe(false);

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { Argument, type Command } from "commander";
+import { Argument, type Command, InvalidArgumentError } from "commander";
 import { UserError } from "../../core/errors.ts";
 import { paperModels } from "../../evaluate/protocols/paper.ts";
 import { dataDirOption, positiveWholeNumber, wordList } from "../options.ts";
@@ -22,13 +22,13 @@ export function addReproduce(program: Command): void {
     .option("--data <name,...>", "only models of these data sets", wordList)
     .option("--svhn <spec>", "data set, folder or file that stands for SVHN where it is out-of-distribution (default: svhn)")
     .addOption(dataDirOption())
-    .option("--count <n>", "images to attack, the first of the test set (default: 1000, the paper's)", positiveWholeNumber)
+    .option("--count <n|data=n,...>", "images to attack, the first of the test set (default: 1000, the paper's)", counts)
     .option("--threads <n>", "threads of the attacks (default: all cores)", positiveWholeNumber)
     .option("--train", "train the models that are missing (hours), into the runs' folder")
     .option("--list", "say what there is to reproduce, and which models are there")
     .addHelpText(
       "after",
-      "\nExamples:\n  $ sdim reproduce --list\n  $ sdim reproduce table2 table3 figure2 --data fashion-mnist\n  $ sdim reproduce table5 table7 figure4 --data mnist --count 100",
+      "\nExamples:\n  $ sdim reproduce --list\n  $ sdim reproduce table2 table3 figure2 --data fashion-mnist\n  $ sdim reproduce table5 table7 figure4 --data mnist --count 100\n  $ sdim reproduce table7 --count mnist=1000,cifar10=64",
     )
     .action(async (what: readonly string[], options: ReproduceOptions) => {
       if (options.list) return list(options);
@@ -40,6 +40,20 @@ export function addReproduce(program: Command): void {
       const attacked = what.filter((name) => attackedNames.includes(name));
       if (attacked.length > 0) await reproduceAttacked(attacked, wanted, options);
     });
+}
+
+/** "64", or "mnist=1000,cifar10=64". */
+function counts(text: string): number | ReadonlyMap<string, number> {
+  if (!text.includes("=")) return positiveWholeNumber(text);
+  const known = [...new Set(paperModels.map(({ data }) => data))];
+  return new Map(
+    wordList(text).map((part) => {
+      const [data = "", count = ""] = part.split("=");
+      if (!known.includes(data))
+        throw new InvalidArgumentError(`expected a number, or data=number with data one of ${known.join(", ")}; got "${part}"`);
+      return [data, positiveWholeNumber(count)];
+    }),
+  );
 }
 
 function list(options: ReproduceOptions): void {

@@ -16,7 +16,7 @@ import type { AttackConsole } from "../attack/progress.ts";
 import { attackSource } from "../attack/record.ts";
 import { loadSamples } from "../attack/samples.ts";
 import { note } from "../output.ts";
-import { modelPath, type ReproduceOptions, trainedModel } from "./options.ts";
+import { countOf, modelPath, type ReproduceOptions, trainedModel } from "./options.ts";
 import type { Provenance } from "./write.ts";
 
 /** A model of the paper's with the images that are attacked. */
@@ -55,7 +55,8 @@ export class AttackRunner {
       note(`${model.id}: not trained, its cells stay empty (--train trains it)`);
       return undefined;
     }
-    const { count, threads, dataDir } = this.options;
+    const { threads, dataDir } = this.options;
+    const count = countOf(this.options, model.data);
     const loaded = loadForAttack(modelPath(this.options, model), tablePercentiles, threads === undefined ? {} : { threads });
     const { data, samples } = await loadSamples(loaded, model.data, {
       split: "test",

@@ -22,13 +22,18 @@ export interface ReproduceOptions {
   readonly data?: readonly string[];
   readonly svhn?: string;
   readonly dataDir?: string;
-  readonly count?: number;
+  /** Images to attack: of every data set, or by its name. */
+  readonly count?: number | ReadonlyMap<string, number>;
   readonly threads?: number;
   readonly train?: boolean;
   readonly list?: boolean;
 }
 
 export const modelPath = ({ models }: ReproduceOptions, { id }: PaperModel): string => join(models, id, "model.onnx");
+
+/** undefined: as many as the paper. */
+export const countOf = ({ count }: ReproduceOptions, data: string): number | undefined =>
+  typeof count === "object" ? count.get(data) : count;
 
 export const loading = ({ dataDir }: ReproduceOptions): LoadOptions => (dataDir === undefined ? {} : { dataDir });
 

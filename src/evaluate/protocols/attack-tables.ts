@@ -35,11 +35,14 @@ function rejectingCells(outcome: OutcomeSummary | undefined, paper: readonly (nu
 
 /** How many images there were, from those rows that have been measured. */
 function countNotes(rows: readonly AttackedRow[]): string[] {
-  const counts = [...new Set(rows.flatMap(({ summary }) => (summary ? [summary.samples] : [])))];
-  if (counts.length === 0) return [];
-  const few = counts.some((count) => count < 1000) ? "; the paper took 1,000, ours are fewer, hence the wide intervals" : "";
+  const counts = new Map(rows.flatMap(({ model, summary }) => (summary ? [[model.data, summary.samples]] : [])));
+  if (counts.size === 0) return [];
+  const [taken] = counts.values();
+  const alike = [...counts.values()].every((count) => count === taken);
+  const how = alike ? taken : [...counts].map(([data, count]) => `${count} (${data})`).join(" and ");
+  const few = [...counts.values()].some((count) => count < 1000) ? "; the paper took 1,000, ours are fewer, hence the wide intervals" : "";
   return [
-    `The first ${counts.join(", ")} test images${few}. Attacked are those that the model classifies correctly; success and "wrong and accepted" are shares of them, detection is the rejected share of the successful ones. Intervals are Wilson's.`,
+    `The first ${how} test images${few}. Attacked are those that the model classifies correctly; success and "wrong and accepted" are shares of them, detection is the rejected share of the successful ones. Intervals are Wilson's.`,
   ];
 }
 
