@@ -1,0 +1,42 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, it } from "vitest";
+import { readModelFile } from "../../src/classify/model-file.ts";
+import { trainedModel } from "../../src/cli/reproduce/options.ts";
+import type { PaperModel } from "../../src/evaluate/protocols/paper.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "sdim-recipe-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+it("a recipe with a restart is two trainings, the second from the first one's model; a finished one is not trained again", async () => {
+  const recipe = { head: "softmax", widths: [16, 16, 16, 16], imageSize: 8, epochs: 0.5, learningRate: 0.01 } as const;
+  const model: PaperModel = {
+    id: "digits",
+    data: "mnist",
+    head: "softmax",
+    depth: 10,
+    paperAccuracy: 0,
+    paperParameters: 0,
+    recipe: { ...recipe, widths: [...recipe.widths] },
+    restart: { epochs: 0.25, learningRate: 0.001, weightDecay: 0.1 },
+  };
+  const options = { models: join(folder, "models"), runs: join(folder, "runs"), out: join(folder, "results") };
+  expect(await trainedModel(model, options)).toBeUndefined();
+  const path = await trainedModel(model, { ...options, train: true });
+  const { training } = readModelFile(path!).card;
+  expect(training).toMatchObject({
+    config: { ...recipe, ...model.restart },
+    steps: 117,
+    startedFrom: [{ config: recipe, data: "mnist", steps: 234 }],
+  });
+  expect(existsSync(join(folder, "runs", "digits-restart", "model.onnx"))).toBe(true);
+  const facts = JSON.parse(readFileSync(join(folder, "models", "digits", "training.json"), "utf8"));
+  const before = readFileSync(path!);
+  // The runs go on from where they ended, which is at their end.
+  rmSync(path!);
+  expect(readFileSync((await trainedModel(model, { ...options, train: true }))!)).toEqual(before);
+  expect(JSON.parse(readFileSync(join(folder, "models", "digits", "training.json"), "utf8")).elapsedSeconds).toBeGreaterThanOrEqual(
+    facts.elapsedSeconds,
+  );
+});
