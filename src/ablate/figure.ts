@@ -47,7 +47,7 @@ export function studyFigure({ study, comparison }: StudyResult): string {
         marginLeft: names,
         marginTop: 10,
         marginBottom: 40,
-        x: { label: title, grid: true, domain: [-limit, limit], clamp: true, tickFormat: "+~g" },
+        x: { label: title, grid: true, domain: [-limit, limit], clamp: true, tickFormat: "+~r" },
         y: { domain: rows.map(({ id }) => id), label: null, type: "point", padding: 0.6 },
         marks: [
           Plot.rectX(band, { x1: "from", x2: "to", fill: "#999999", fillOpacity: 0.25 }),

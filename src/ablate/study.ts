@@ -3,7 +3,7 @@ import { UserError } from "../core/errors.ts";
 import { oneOf } from "../core/names.ts";
 import { augmentationOf } from "../data/registry.ts";
 import { syntheticNames } from "../data/synthetic.ts";
-import { resolveConfig, type TrainConfig } from "../train/config.ts";
+import { defaults, resolveConfig, type TrainConfig } from "../train/config.ts";
 import { differingKeys } from "../train/runs.ts";
 
 /** Among the outlier sets that are chosen by: training images of the held-out classes. */
@@ -129,7 +129,7 @@ function known(what: string, value: unknown, keys: readonly string[]): void {
 
 function variantOf(name: string, description: string, given: Readonly<Record<string, unknown>>, seedsOf: readonly number[]): Variant {
   if ("seed" in given) throw new UserError("seed: the study's own key seeds says with which seeds to train; leave it out of the config");
-  return { id: name, description, changes: {}, config: resolveConfig({ ...given, seed: seedsOf[0] }), seeds: seedsOf };
+  return { id: name, description, changes: {}, config: resolveConfig({ ...defaults, ...given, seed: seedsOf[0] }), seeds: seedsOf };
 }
 
 function changed(base: Variant, variant: Variant): Variant {

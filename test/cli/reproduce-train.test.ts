@@ -31,12 +31,9 @@ it("a recipe with a restart is two trainings, the second from the first one's mo
     startedFrom: [{ config: recipe, data: "mnist", steps: 234 }],
   });
   expect(existsSync(join(folder, "runs", "digits-restart", "model.onnx"))).toBe(true);
-  const facts = JSON.parse(readFileSync(join(folder, "models", "digits", "training.json"), "utf8"));
   const before = readFileSync(path!);
+  expect(existsSync(join(folder, "models", "digits", "training.json"))).toBe(true);
   // The runs go on from where they ended, which is at their end.
   rmSync(path!);
   expect(readFileSync((await trainedModel(model, { ...options, train: true }))!)).toEqual(before);
-  expect(JSON.parse(readFileSync(join(folder, "models", "digits", "training.json"), "utf8")).elapsedSeconds).toBeGreaterThanOrEqual(
-    facts.elapsedSeconds,
-  );
 });

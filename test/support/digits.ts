@@ -15,7 +15,17 @@ const threeClasses = (set: ImageSet, count: number): ImageSet => {
 export const trainingDigits = async (): Promise<ImageSet> => threeClasses(await loadDataset("mnist", "train"), 300);
 export const testDigits = async (): Promise<ImageSet> => threeClasses(await loadDataset("mnist", "test"), 200);
 
+/** Class means start close together: these trainings have too few steps to come to those of the standard preset. */
 export const tinyConfig = (overrides: Partial<TrainConfig> = {}): TrainConfig =>
-  resolveConfig({ widths: [16, 16, 32, 32], imageSize: 16, dimension: 8, batchSize: 32, epochs: 8, learningRate: 0.005, ...overrides });
+  resolveConfig({
+    meanSpread: 0.1,
+    widths: [16, 16, 32, 32],
+    imageSize: 16,
+    dimension: 8,
+    batchSize: 32,
+    epochs: 8,
+    learningRate: 0.005,
+    ...overrides,
+  });
 
 export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), "sdim-test-"));

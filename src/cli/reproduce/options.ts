@@ -9,7 +9,7 @@ import type { TrainingFacts } from "../../evaluate/protocols/model-card.ts";
 import type { PaperModel } from "../../evaluate/protocols/paper.ts";
 import { runtimeVersion } from "../../runtime/session.ts";
 import { hasCheckpoint } from "../../train/checkpoint.ts";
-import { resolveConfig, type TrainConfig } from "../../train/config.ts";
+import { defaults, resolveConfig, type TrainConfig } from "../../train/config.ts";
 import type { TrainResult } from "../../train/train.ts";
 import { trainWithProgress } from "../commands/train.ts";
 
@@ -61,7 +61,7 @@ async function trainStages({ recipe, restart }: PaperModel, out: string, data: I
     const resume = hasCheckpoint(folder);
     return trainWithProgress(
       { out: folder, resume, ...(from === undefined || resume ? {} : { from }) },
-      resolveConfig({ ...config }),
+      resolveConfig({ ...defaults, ...config }),
       data,
     );
   };

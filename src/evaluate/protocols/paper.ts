@@ -1,5 +1,5 @@
 import type { Head } from "../../nn/classifier.ts";
-import { defaults, type TrainConfig } from "../../train/config.ts";
+import type { TrainConfig } from "../../train/config.ts";
 
 // What the paper trained and measured, and the short trainings that we answer it with.
 
@@ -28,14 +28,7 @@ const pair = (
   { ood, restart }: Pick<PaperModel, "ood" | "restart"> = {},
 ): PaperModel[] => {
   const large = depth > 10;
-  // The shipped models were trained before the standard preset had another spread.
-  const common = {
-    data,
-    depth,
-    recipe: { depth, meanSpread: defaults.meanSpread, ...recipe },
-    ...(ood === undefined ? {} : { ood }),
-    ...(restart ? { restart } : {}),
-  };
+  const common = { data, depth, recipe: { depth, ...recipe }, ...(ood === undefined ? {} : { ood }), ...(restart ? { restart } : {}) };
   return [
     { ...common, id: data, head: "sdim", paperAccuracy: accuracies.sdim, paperParameters: large ? 4.6 : 1.46 },
     {
