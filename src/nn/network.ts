@@ -33,6 +33,9 @@ export interface ParameterSpec {
  */
 export type Mode = "training" | "inference" | "folded";
 
+/** Layers start uniform over +-1/sqrt(fan in), as PyTorch starts its convolutions and linear layers. */
+const freshBound = (fanIn: number): number => 1 / Math.sqrt(fanIn);
+
 const epsilon = 1e-5;
 const momentum = 0.1;
 
@@ -65,9 +68,8 @@ export class Network {
     return parameter(this.graph, name, shape);
   }
 
-  /** Uniform over +-1/sqrt(fan in), as PyTorch starts its convolutions and linear layers. */
   private layerWeight(name: string, shape: StaticShape, fanIn: number): Value {
-    return this.weight(name, shape, { kind: "uniform", bound: 1 / Math.sqrt(fanIn) });
+    return this.weight(name, shape, { kind: "uniform", bound: freshBound(fanIn) });
   }
 
   /** x [N, C, H, W] -> [N, filters, H', W']. With `norm`, a batch normalisation of that name follows. */
@@ -179,8 +181,8 @@ export function unfoldNorms(
     const scale = bias.map((_, i) => {
       const own = weight.subarray(i * perOutput, (i + 1) * perOutput);
       const size = Math.sqrt(own.reduce((sum, value) => sum + value ** 2, 0) / perOutput);
-      // Root mean square of a uniform draw over +-1/sqrt(fan in).
-      return size === 0 ? 1 : 1 / Math.sqrt(3 * perOutput) / size;
+      // A uniform draw over +-b has the root mean square b / sqrt 3.
+      return size === 0 ? 1 : freshBound(perOutput) / Math.sqrt(3) / size;
     });
     const per = (value: (i: number) => number): Float32Array => bias.map((_, i) => value(i));
     weights.set(

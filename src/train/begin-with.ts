@@ -51,7 +51,9 @@ export async function beginWith(
   fresh: ReadonlyMap<string, StateTensor>,
   seen: Seen,
 ): Promise<Begun> {
-  const earlier = statSync(from, { throwIfNoEntry: false })?.isFile() ? earlierModel(from, seen) : earlierRun(from);
+  const found = statSync(from, { throwIfNoEntry: false });
+  if (!found) throw new UserError(`--from: there is no ${from}: expected the folder of a training, or a model file`);
+  const earlier = found.isFile() ? earlierModel(from, seen) : earlierRun(from);
   const fits = ({ name, shape }: ParameterSpec): boolean => String(earlier.shapes.get(name)) === String(shape);
   const anew = parameters.filter((spec) => !fits(spec)).map(({ name }) => name);
   const otherEncoder = anew.find((name) => name.startsWith("encoder."));

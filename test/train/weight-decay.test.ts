@@ -44,22 +44,18 @@ describe("weight decay", () => {
 
   it("is of layers alone: norms, biases and class Gaussians keep their step", async () => {
     const data = await trainingDigits();
-    const afterSteps = async (steps: number, weightDecay: number) => {
+    const afterOneStep = async (weightDecay: number) => {
       const controller = new AbortController();
-      const onProgress = ({ step }: { step: number }) => step === steps && controller.abort();
       const [out, config] = [temporaryFolder(), tinyConfig({ schedule: "constant", learningRate: 0.01, weightDecay })];
-      await train({ config, data, out, signal: controller.signal, onProgress }).catch(() => {});
+      await train({ config, data, out, signal: controller.signal, onProgress: () => controller.abort() }).catch(() => {});
       return loadCheckpoint(out).state;
     };
-    const [start, plain, decayed] = [await afterSteps(1, 0), await afterSteps(2, 0), await afterSteps(2, 5)];
-    const first = await afterSteps(1, 5);
+    const [plain, decayed] = [await afterOneStep(0), await afterOneStep(5)];
     const names = [...plain.keys()].filter((name) => !/^adam\.|running/.test(name));
-    const moved = names.filter((name) => first.get(name)!.data.some((value, i) => value !== start.get(name)!.data[i]));
-    expect(moved.length).toBeGreaterThan(10);
-    for (const name of names) expect([name, moved.includes(name)]).toEqual([name, /(conv|linear)\w*\.weight$/.test(name)]);
-    // The first step's decay is lr * weightDecay = 5% of the weights before it.
-    const sizeOf = (state: typeof plain, name: string) => Math.hypot(...state.get(name)!.data);
-    const name = "encoder.head.linear1.weight";
-    expect(sizeOf(decayed, name)).toBeLessThan(sizeOf(plain, name));
+    const differing = names.filter((name) => decayed.get(name)!.data.some((value, i) => value !== plain.get(name)!.data[i]));
+    expect(differing.length).toBeGreaterThan(10);
+    for (const name of names) expect([name, differing.includes(name)]).toEqual([name, /(conv|linear)\w*\.weight$/.test(name)]);
+    const sizeOf = (state: typeof plain) => Math.hypot(...state.get("encoder.head.linear1.weight")!.data);
+    expect(sizeOf(decayed)).toBeLessThan(sizeOf(plain));
   });
 });
