@@ -35,10 +35,15 @@ export interface OodRejectionRow {
   readonly intervals: { readonly decisionRejectionRate: Interval | null; readonly perClassRejectionRate: Interval | null };
 }
 
-/** How well the two kinds of data are told apart by the winning log-likelihood. */
+/** How well the two kinds of data are told apart by the winning log-likelihood; all but `decisionAuroc` with one threshold for all classes. */
 export interface OodMetrics {
   /** Either group positive (it is the same); higher is better. */
   readonly auroc: number;
+  /**
+   * AUROC within the winning class: of the decision rule, as the percentile goes from 0 to 100, with each class's thresholds from the in-distribution
+   * images it won. Null where those classes won none. Higher is better.
+   */
+  readonly decisionAuroc: number | null;
   /** Average precision, in-distribution positive; higher is better. */
   readonly auprInPositive: number;
   /** Average precision, out-of-distribution positive; higher is better. */

@@ -2,7 +2,19 @@ import type { ThresholdSet } from "../classify/card.ts";
 import type { Classification } from "../classify/classifier.ts";
 import { acceptedAt, type OodEvaluation, type OodMetrics, type Thresholds } from "./evaluation.ts";
 import { type BootstrapOptions, bootstrap } from "./metrics/bootstrap.ts";
-import { auroc, averagePrecision, falsePositiveRateAt, rank, rocCurve, type Steps, steps, swapped } from "./metrics/detection.ts";
+import {
+  auroc,
+  aurocWithinClasses,
+  averagePrecision,
+  falsePositiveRateAt,
+  type GroupCounts,
+  rank,
+  rankWithinClasses,
+  rocCurve,
+  type Steps,
+  steps,
+  swapped,
+} from "./metrics/detection.ts";
 import { rejectionRate } from "./metrics/selective.ts";
 
 /** How well a classifier tells the data it knows (`inside`) from data it should refuse (`outside`). */
@@ -14,25 +26,33 @@ export function evaluateOutOfDistribution(
   options: BootstrapOptions = {},
 ): Omit<OodEvaluation, "data" | "fingerprint"> {
   const minus = (values: Float32Array) => values.map((value) => -value);
-  const ranking = rank({ positive: minus(outside.logLikelihoods), negative: minus(inside.logLikelihoods) });
+  const scores = { positive: minus(outside.logLikelihoods), negative: minus(inside.logLikelihoods) };
+  const ranking = rank(scores);
+  const byClass = rankWithinClasses({ scores, classes: { positive: outside.labels, negative: inside.labels } });
   const accepted = thresholds.map((set) => acceptedAt(outside, set));
   const below = thresholds.map((set) => classesBelow(outside.classLogLikelihoods, classCount, set));
   const rates = (counts?: Uint32Array) => ({
     ...Object.fromEntries(accepted.map((flags, t) => [`decision${t}`, rejectionRate(flags, counts)] as const)),
     ...Object.fromEntries(below.map((numbers, t) => [`perClass${t}`, perClassRejectionRate(numbers, classCount, counts)] as const)),
   });
+  const metricsOf = (ofSteps: Steps, counts?: GroupCounts): OodMetrics => ({
+    ...detectionMetrics(ofSteps),
+    decisionAuroc: aurocWithinClasses(byClass, counts),
+  });
   const plain = steps(ranking);
-  const metrics = detectionMetrics(plain);
   const values: Record<string, number> = rates();
   const intervals = bootstrap(
     [inside.count, outside.count],
-    ([of, out]): Record<string, number> => ({ ...detectionMetrics(steps(ranking, { positive: out!, negative: of! })), ...rates(out) }),
+    ([of, out]): Record<string, number | null> => {
+      const counts = { positive: out!, negative: of! };
+      return { ...metricsOf(steps(ranking, counts), counts), ...rates(out) };
+    },
     options,
   );
   const of = (name: string) => intervals[name] ?? null;
   return {
     count: outside.count,
-    ...metrics,
+    ...metricsOf(plain),
     rejection: thresholds.map(({ percentile, source }, t) => ({
       percentile,
       source,
@@ -43,6 +63,7 @@ export function evaluateOutOfDistribution(
     rocCurve: rocCurve(plain),
     intervals: {
       auroc: of("auroc"),
+      decisionAuroc: of("decisionAuroc"),
       auprInPositive: of("auprInPositive"),
       auprOutPositive: of("auprOutPositive"),
       fprAt95InPositive: of("fprAt95InPositive"),
@@ -52,7 +73,7 @@ export function evaluateOutOfDistribution(
 }
 
 /** `outPositive`: out-of-distribution positive, minus the winning log-likelihood as score. */
-function detectionMetrics(outPositive: Steps): OodMetrics {
+function detectionMetrics(outPositive: Steps): Omit<OodMetrics, "decisionAuroc"> {
   const inPositive = swapped(outPositive);
   return {
     auroc: auroc(outPositive),

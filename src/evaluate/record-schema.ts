@@ -57,6 +57,7 @@ const evaluationSchema = z.object({
       fingerprint: z.string(),
       count: z.int(),
       auroc: z.number(),
+      decisionAuroc: z.number().nullable(),
       auprInPositive: z.number(),
       auprOutPositive: z.number(),
       fprAt95InPositive: z.number(),
@@ -73,6 +74,7 @@ const evaluationSchema = z.object({
       rocCurve: z.array(z.object({ falsePositiveRate: z.number(), truePositiveRate: z.number() })),
       intervals: z.object({
         auroc: interval,
+        decisionAuroc: interval,
         auprInPositive: interval,
         auprOutPositive: interval,
         fprAt95InPositive: interval,

@@ -17,6 +17,9 @@ export const withInterval = (value: string, interval: Interval | null, format: (
 export const percentWithInterval = (fraction: number | null, interval: Interval | null): string =>
   withInterval(percent(fraction), fraction === null ? null : interval, (end) => (100 * end).toFixed(2));
 
+export const numberOf = (value: number | null, interval: Interval | null, digits: number): string =>
+  value === null ? "-" : withInterval(value.toFixed(digits), interval, (end) => end.toFixed(digits));
+
 /** What the brackets mean; undefined where there are none. */
 export function intervalNote({ bootstrap: { resamples, level } }: Evaluation): string | undefined {
   if (resamples === 0) return undefined;
@@ -56,7 +59,11 @@ export function summaryRows({ data, count, accuracy, rejection, aurc, calibratio
       },
       {
         what: `AUROC, ${data} against ${set.data}`,
-        values: [withInterval(set.auroc.toFixed(4), set.intervals.auroc, (end) => end.toFixed(4))],
+        values: [numberOf(set.auroc, set.intervals.auroc, 4)],
+      },
+      {
+        what: `AUROC of the decision rule, ${set.data}`,
+        values: [numberOf(set.decisionAuroc, set.intervals.decisionAuroc, 4)],
       },
     ]),
   ];

@@ -62,6 +62,8 @@ describe("evaluation", () => {
     expect(result.rejection[0]!.perClassRejectionRate).toBeCloseTo((2 / 3 + 2 / 3) / 2, 12);
     // Winning scores inside 10, 9.5, 25, 20, 30, outside 15, 30, 5: pairs with inside above 3 + 0.5 + 5 of 15.
     expect(result.auroc).toBeCloseTo(8.5 / 15, 12);
+    // Within class 0, inside 10, 9.5, 30: above 15 one, above 5 three of three; within class 1, inside 25, 20: above 30 none.
+    expect(result.decisionAuroc).toBeCloseTo((1 / 3 + 0 + 3 / 3) / 3, 12);
   });
 
   it("takes each group for positive where the name says so", () => {
@@ -128,7 +130,7 @@ describe("evaluation", () => {
       ...Object.values(outResult.intervals),
       ...outResult.rejection.flatMap((row) => Object.values(row.intervals)),
     ];
-    expect(intervals).toHaveLength(1 + 2 + 2 + 2 + 4 + 3 + 2 + 5 + 2);
+    expect(intervals).toHaveLength(1 + 2 + 2 + 2 + 4 + 3 + 2 + 6 + 2);
     for (const interval of intervals) {
       expect(interval!.low).toBeGreaterThanOrEqual(0);
       expect(interval!.high).toBeGreaterThanOrEqual(interval!.low);
@@ -186,6 +188,7 @@ describe("evaluation", () => {
         [outRow.decisionRejectionRate, outRow.intervals.decisionRejectionRate],
         [outRow.perClassRejectionRate, outRow.intervals.perClassRejectionRate],
         [outResult.auroc, outResult.intervals.auroc],
+        [outResult.decisionAuroc!, outResult.intervals.decisionAuroc],
         [outResult.auprInPositive, outResult.intervals.auprInPositive],
         [outResult.auprOutPositive, outResult.intervals.auprOutPositive],
         [outResult.fprAt95InPositive, outResult.intervals.fprAt95InPositive],
@@ -224,6 +227,7 @@ describe("evaluation", () => {
         "garments rejected (decision rule)          1 of 5",
         "garments rejected (class-wise protocol)    60.00%",
         "AUROC, digits against garments             0.5000",
+        "AUROC of the decision rule, garments       0.5000",
       ].join("\n"),
     );
   });

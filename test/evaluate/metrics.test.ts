@@ -2,9 +2,11 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   auroc,
+  aurocWithinClasses,
   averagePrecision,
   falsePositiveRateAt,
   rank,
+  rankWithinClasses,
   rocCurve,
   steps,
   stepsOf,
@@ -61,6 +63,31 @@ describe("detection metrics", () => {
         let inOrder = 0;
         for (const p of positive) for (const n of negative) inOrder += p > n ? 1 : p === n ? 0.5 : 0;
         expect(auroc(stepsOf({ positive, negative }))).toBeCloseTo(inOrder / (positive.length * negative.length), 10);
+      }),
+      { seed: 1 },
+    );
+  });
+
+  it("AUROC within classes is the mean over the positives of the share of their class's negatives below them, whatever the scores", () => {
+    const sample = fc.record({ score: fc.integer({ min: -5, max: 5 }), label: fc.nat(2), count: fc.nat(3) });
+    const group = fc.array(sample, { minLength: 1, maxLength: 30 });
+    fc.assert(
+      fc.property(group, group, (positive, negative) => {
+        const column = (key: "score" | "label" | "count") => ({
+          positive: positive.map((one) => one[key]),
+          negative: negative.map((one) => one[key]),
+        });
+        const shares = positive.flatMap(({ score, label, count }) => {
+          const rivals = negative
+            .filter((other) => other.label === label)
+            .flatMap((other) => new Array<number>(other.count).fill(other.score));
+          const below = rivals.reduce((sum, rival) => sum + (score > rival ? 1 : score === rival ? 0.5 : 0), 0);
+          return rivals.length === 0 ? [] : new Array<number>(count).fill(below / rivals.length);
+        });
+        const rankings = rankWithinClasses({ scores: column("score"), classes: column("label") });
+        const found = aurocWithinClasses(rankings, column("count"));
+        if (shares.length === 0) expect(found).toBeNull();
+        else expect(found).toBeCloseTo(shares.reduce((sum, share) => sum + share, 0) / shares.length, 10);
       }),
       { seed: 1 },
     );

@@ -20,7 +20,8 @@ const evaluation = {
     {
       data: "mnist",
       auroc: 0.987,
-      intervals: { auroc: around(0.987) },
+      decisionAuroc: 0.98,
+      intervals: { auroc: around(0.987), decisionAuroc: null },
       rejection: [0.9, 0.91].map((rate, i) => ({
         percentile: i + 1,
         decisionRejectionRate: rate,
@@ -91,6 +92,7 @@ describe("tables", () => {
       [null, 90],
       [null, 91],
       [4.63, 5],
+      [null, 0.98],
       [null, 0.987],
     ]);
     expect(cellsOf(table, "SDIM ResNet26, cifar10 -> svhn").every(({ ours }) => ours === null)).toBe(true);

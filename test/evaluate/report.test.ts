@@ -104,6 +104,7 @@ const report: RunReport = {
         fingerprint: "def",
         count: 1000,
         auroc: 0.9712,
+        decisionAuroc: 0.9823,
         auprInPositive: 0.91,
         auprOutPositive: 0.92,
         fprAt95InPositive: 0.13,
@@ -131,6 +132,7 @@ const report: RunReport = {
         ],
         intervals: {
           auroc: { low: 0.97, high: 0.98 },
+          decisionAuroc: null,
           auprInPositive: null,
           auprOutPositive: null,
           fprAt95InPositive: null,
@@ -226,6 +228,7 @@ describe("renderReport", () => {
       ["garments rejected (decision rule)", "432 of 1000 [401, 463]", "532 of 1000"],
       ["garments rejected (class-wise protocol)", "94.31%", "95.31%"],
       ["AUROC, digits against garments", "0.9712 [0.9700, 0.9800]"],
+      ["AUROC of the decision rule, garments", "0.9823"],
     ]);
     expect(document.querySelector("caption")!.textContent).toContain("95% percentile bootstrap interval, 1,000 resamples");
   });
@@ -236,12 +239,13 @@ describe("renderReport", () => {
       "data set",
       "images",
       "AUROC ↑",
+      "AUROC of the decision rule ↑",
       "AUPR, in positive ↑",
       "AUPR, out positive ↑",
       "FPR at 95% TPR, in positive ↓",
       "FPR at 95% TPR, out positive ↓",
     ]);
-    expect(cellsOf(table)).toEqual([["garments", "1000", "0.9712 [0.9700, 0.9800]", "0.9100", "0.9200", "13.00%", "14.00%"]]);
+    expect(cellsOf(table)).toEqual([["garments", "1000", "0.9712 [0.9700, 0.9800]", "0.9823", "0.9100", "0.9200", "13.00%", "14.00%"]]);
     const rejected = tableUnder("Data it should refuse", 1);
     expect([...rejected.querySelectorAll("thead th")].map(({ textContent }) => textContent)).toEqual([
       "data set",

@@ -71,13 +71,18 @@ export class AttackRunner {
     return this.attack(`${model.id}: ${attack.id}`, join(model.id, attack.id), subject, subject.samples, attack);
   }
 
-  /** Attacks the first image of a class alone; undefined when there is none among the samples. */
-  runFirstOf(model: PaperModel, subject: Subject, label: number, attack: PaperAttack): Promise<AttackedSubject> | undefined {
-    const index = subject.samples.labels.indexOf(label);
-    if (index < 0) return undefined;
+  /** Index of the first sample of a class that the model gets right: others are not attacked. Undefined when there is none. */
+  async firstRight({ loaded, samples }: Subject, label: number): Promise<number | undefined> {
+    const { labels } = await loaded.model.score(samples.images);
+    const index = samples.labels.findIndex((truth, i) => truth === label && labels[i] === label);
+    return index < 0 ? undefined : index;
+  }
+
+  /** Attacks one sample alone. */
+  runImage(model: PaperModel, subject: Subject, index: number, attack: PaperAttack): Promise<AttackedSubject> {
     const size = sizeOfImage(subject.loaded.model.shape);
-    const { images, guides } = subject.samples;
-    const samples = { images: row(images, size, index).slice(), labels: Int32Array.of(label), ...(guides ? { guides } : {}) };
+    const { images, labels, guides } = subject.samples;
+    const samples = { images: row(images, size, index).slice(), labels: labels.slice(index, index + 1), ...(guides ? { guides } : {}) };
     return this.attack(
       `${model.id}: ${attack.id} of image ${index}`,
       join(model.id, `${attack.id}-image-${index}`),

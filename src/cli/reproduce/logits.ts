@@ -5,7 +5,7 @@ import { confidences, paperLogits, targetedCw, untargetedAttacks, untargetedCw }
 import { titleOf } from "../../evaluate/protocols/tables.ts";
 import type { AttackedSubject, AttackRunner, Subject } from "./attack-runner.ts";
 
-/** The paper's tables are of the first image of this class. */
+/** The paper's tables are of the first image of this class; ours of the first that the model gets right. */
 const shownClass = 0;
 
 /** The paper's order. */
@@ -21,14 +21,13 @@ const thresholdsRow = ({ loaded }: Subject, paper: readonly number[] | null): Lo
 /** `8, rejected; l2 1.93` */
 function verdictOf({ loaded }: Subject, { result }: AttackedSubject): string {
   const { scores, sizes, success } = result.outcomes[0]!;
-  if (result.attacked[0] === 0) return "not attacked: wrong as it is";
   if (success[0] === 0) return "no adversarial found";
   const name = loaded.card.classNames[scores.labels[0]!];
   return `${name}, ${scores.accepted[0] === 1 ? "accepted" : "rejected"}; ${result.distance} ${Number(sizes[result.distance][0]!.toPrecision(3))}`;
 }
 
-const countNote = (index: number): string =>
-  `One image, the first of class ${shownClass} in the test set (image ${index}): an illustration, not a rate. Trainings differ, so numbers of ours are not expected to equal the paper's.`;
+const imageNote = (index: number): string =>
+  `One image, the first of class ${shownClass} in the test set that the model gets right (image ${index}, counted from 0): an illustration, not a rate. Trainings differ, so numbers of ours are not expected to equal the paper's.`;
 
 /** Table 4 or 9: log p(z|c) of one image and of its adversarials. Empty where the model is not trained. */
 export async function logitsOfAttacks(runner: AttackRunner, model: PaperModel, id: "table4" | "table9"): Promise<LogitTable> {
@@ -38,9 +37,10 @@ export async function logitsOfAttacks(runner: AttackRunner, model: PaperModel, i
   const classes = classNames.length;
   const rows: LogitRow[] = [];
   if (subject) rows.push(thresholdsRow(subject, paper.thresholds));
+  const index = subject && (await runner.firstRight(subject, shownClass));
   for (const attack of attacksOfTable) {
-    const attacked = subject && (await runner.runFirstOf(model, subject, shownClass, attack));
-    if (!subject || !attacked) continue;
+    if (!subject || index === undefined) break;
+    const attacked = await runner.runImage(model, subject, index, attack);
     const { clean, outcomes } = attacked.result;
     const { accepted, labels } = clean;
     if (rows.length === 1) {
@@ -60,7 +60,7 @@ export async function logitsOfAttacks(runner: AttackRunner, model: PaperModel, i
     classNames,
     rows,
     notes: [
-      countNote(subject?.samples.labels.indexOf(shownClass) ?? 0),
+      ...(index === undefined ? [] : [imageNote(index)]),
       "The last row is not in the paper: an attack made against the reject rule.",
     ],
   };
@@ -70,12 +70,13 @@ export async function logitsOfAttacks(runner: AttackRunner, model: PaperModel, i
 export async function logitsOfConfidences(runner: AttackRunner, model: PaperModel): Promise<LogitTable | undefined> {
   const subject = await runner.subject(model);
   if (!subject) return undefined;
+  const index = await runner.firstRight(subject, shownClass);
+  if (index === undefined) return undefined;
   const { classNames } = subject.loaded.card;
   const classes = classNames.length;
   const rows: LogitRow[] = [thresholdsRow(subject, paperLogits[model.data]!.thresholds)];
   for (const confidence of confidences) {
-    const attacked = await runner.runFirstOf(model, subject, shownClass, targetedCw(confidence, "all"));
-    if (!attacked) return undefined;
+    const attacked = await runner.runImage(model, subject, index, targetedCw(confidence, "all"));
     const { targets, clean, outcomes } = attacked.result;
     const { scores, success } = outcomes[0]!;
     const ours: (number | null)[] = classNames.map(() => null);
@@ -96,7 +97,7 @@ export async function logitsOfConfidences(runner: AttackRunner, model: PaperMode
     classNames,
     rows,
     notes: [
-      countNote(subject.samples.labels.indexOf(shownClass)),
+      imageNote(index),
       `The column of class ${shownClass} is the original's own log-likelihood; a dash elsewhere: no adversarial of that target was found. The paper's rows are pictures whose numbers cannot be assigned to targets with certainty, so its cells stay empty but for the thresholds.`,
     ],
   };

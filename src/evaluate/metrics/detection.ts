@@ -74,14 +74,54 @@ export function swapped({ truePositives, falsePositives, positives, negatives }:
 }
 
 /** Area under the ROC curve: the chance that a positive scores above a negative, ties counted half. 0 to 1, higher is better. */
-export function auroc({ truePositives, falsePositives, positives, negatives }: Steps): number {
+export const auroc = (ofSteps: Steps): number => pairsInOrder(ofSteps) / (ofSteps.positives * ofSteps.negatives);
+
+/** Pairs of a positive and a negative of which the positive scores higher, ties counted half. */
+function pairsInOrder({ truePositives, falsePositives }: Steps): number {
   let [area, found, wrong] = [0, 0, 0];
   for (let s = 0; s < truePositives.length; s++) {
     area += ((falsePositives[s]! - wrong) * (truePositives[s]! + found)) / 2;
     found = truePositives[s]!;
     wrong = falsePositives[s]!;
   }
-  return area / (positives * negatives);
+  return area;
+}
+
+/** Two groups' scores and the class of each sample, whose scores are compared within classes alone. */
+export interface ClassedGroups {
+  readonly scores: TwoGroups;
+  readonly classes: TwoGroups;
+}
+
+/** Per class that both groups have, who is in it and in which order. */
+export type ClassRankings = readonly { readonly members: { readonly [K in keyof TwoGroups]: Int32Array }; readonly ranking: Ranking }[];
+
+export function rankWithinClasses({ scores, classes }: ClassedGroups): ClassRankings {
+  const membersOf = (group: keyof TwoGroups, label: number) =>
+    Int32Array.from([...Array(classes[group].length).keys()].filter((i) => classes[group][i] === label));
+  return [...new Set(Array.from(classes.positive))].flatMap((label) => {
+    const members = { positive: membersOf("positive", label), negative: membersOf("negative", label) };
+    if (members.negative.length === 0) return [];
+    const of = (group: keyof TwoGroups) => Float64Array.from(members[group], (i) => scores[group][i]!);
+    return [{ members, ranking: rank({ positive: of("positive"), negative: of("negative") }) }];
+  });
+}
+
+/**
+ * AUROC of each positive against the negatives of its class, averaged over the positives: of a rule with a threshold per class, each at the same
+ * share of its class's negatives, as that share goes from 0 to 1. Positives whose class has no negatives are left out; null: there are no others.
+ */
+export function aurocWithinClasses(rankings: ClassRankings, counts?: GroupCounts): number | null {
+  let [sum, positives] = [0, 0];
+  for (const { members, ranking } of rankings) {
+    const of = (group: keyof TwoGroups) => members[group].map((i) => counts![group][i]!);
+    const ofClass = steps(ranking, counts && { positive: of("positive"), negative: of("negative") });
+    const [found, wrong] = [ofClass.truePositives.at(-1)!, ofClass.falsePositives.at(-1)!];
+    if (wrong === 0) continue;
+    sum += pairsInOrder(ofClass) / wrong;
+    positives += found;
+  }
+  return positives === 0 ? null : sum / positives;
 }
 
 /** Area under the precision-recall curve as average precision, sum of (recall gained) * precision. 0 to 1, higher is better. */

@@ -24,6 +24,11 @@ const percent = (fraction: number | null, interval: Interval | null = null): str
   return interval ? `${shown(fraction)} (${shown(interval.low)} to ${shown(interval.high)})` : shown(fraction);
 };
 
+const number = (value: number | null, interval: Interval | null): string => {
+  if (value === null) return "-";
+  return interval ? `${value.toFixed(4)} (${interval.low.toFixed(4)} to ${interval.high.toFixed(4)})` : value.toFixed(4);
+};
+
 const table = (header: readonly string[], rows: readonly (readonly string[])[]): string[] => [
   `| ${header.join(" | ")} |`,
   `|${header.map(() => "---|").join("")}`,
@@ -56,7 +61,8 @@ export function renderModelCard(
       String(row.percentile),
       percent(row.decisionRejectionRate, row.intervals.decisionRejectionRate),
       percent(row.perClassRejectionRate, row.intervals.perClassRejectionRate),
-      `${set.auroc.toFixed(4)}${set.intervals.auroc ? ` (${set.intervals.auroc.low.toFixed(4)} to ${set.intervals.auroc.high.toFixed(4)})` : ""}`,
+      number(set.decisionAuroc, set.intervals.decisionAuroc),
+      number(set.auroc, set.intervals.auroc),
       percent(set.fprAt95InPositive),
     ]),
   );
@@ -88,10 +94,18 @@ export function renderModelCard(
       ],
     ),
     "",
-    "Images it should refuse (the decision rule is what a user meets; the class-wise protocol is the paper's Table 3):",
+    "Images it should refuse. The decision rule is what a user meets; the class-wise protocol is the paper's Table 3. The decision rule's AUROC is over all percentiles, a threshold per class; the other one and the FPR are of one threshold for all classes:",
     "",
     ...table(
-      ["set (images)", "percentile", "decision rule", "class-wise protocol", "AUROC", "FPR at 95% TPR, in-distribution positive"],
+      [
+        "set (images)",
+        "percentile",
+        "decision rule",
+        "class-wise protocol",
+        "AUROC of the decision rule",
+        "AUROC",
+        "FPR at 95% TPR, in-distribution positive",
+      ],
       ood,
     ),
     "",
@@ -106,7 +120,7 @@ export function renderModelCard(
     "## Limits",
     "",
     `- ${data} only: what it says of other kinds of pictures was measured on the sets above and nothing else.`,
-    "- A rejection is a likelihood below a percentile, not a proof: the sets above show how much passes. Adversarial examples made against the reject rule have not been measured here.",
+    "- A rejection is a likelihood below a percentile, not a proof: the sets above show how much passes, and adversarial examples made against the reject rule pass it ([what attacks do](../../docs/attacks.md)).",
     "- Not for decisions about people.",
     ...sources([record]).map((line) => `- ${line}`),
     "",

@@ -1,9 +1,9 @@
-import { percent, percentWithInterval } from "../summary.ts";
+import { numberOf, percent, percentWithInterval } from "../summary.ts";
 import type { Chart } from "./chart.ts";
 import { draw } from "./draw.ts";
 import { escapeHtml } from "./html.ts";
 import { confusionMatrix, confusions, reliabilityDiagram, riskCoverage, rocCurveOf } from "./metric-charts.ts";
-import { captionOf, detectionTable, numberOf, oodRejectionTable } from "./metric-tables.ts";
+import { captionOf, detectionTable, oodRejectionTable } from "./metric-tables.ts";
 import type { RunReport } from "./types.ts";
 
 /** A table with a header per column and per row; `rows` start with the row's name. */

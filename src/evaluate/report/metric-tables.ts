@@ -1,6 +1,5 @@
 import { type Evaluation, nameOfThresholds } from "../evaluation.ts";
-import type { Interval } from "../metrics/bootstrap.ts";
-import { intervalNote, percentWithInterval, withInterval } from "../summary.ts";
+import { intervalNote, numberOf, percentWithInterval } from "../summary.ts";
 
 // Tables as words, for the report and for the web page.
 
@@ -10,9 +9,6 @@ export interface Table {
   /** Each starts with its name. */
   readonly rows: readonly (readonly string[])[];
 }
-
-export const numberOf = (value: number, interval: Interval | null, digits: number): string =>
-  withInterval(value.toFixed(digits), interval, (end) => end.toFixed(digits));
 
 /** With what the brackets mean, where there are any. */
 export const captionOf = (text: string, evaluation: Evaluation): string =>
@@ -28,6 +24,7 @@ export const detectionTable = (evaluation: Evaluation): Table => ({
     "data set",
     "images",
     "AUROC ↑",
+    "AUROC of the decision rule ↑",
     "AUPR, in positive ↑",
     "AUPR, out positive ↑",
     "FPR at 95% TPR, in positive ↓",
@@ -37,6 +34,7 @@ export const detectionTable = (evaluation: Evaluation): Table => ({
     set.data,
     String(set.count),
     numberOf(set.auroc, set.intervals.auroc, 4),
+    numberOf(set.decisionAuroc, set.intervals.decisionAuroc, 4),
     numberOf(set.auprInPositive, set.intervals.auprInPositive, 4),
     numberOf(set.auprOutPositive, set.intervals.auprOutPositive, 4),
     percentWithInterval(set.fprAt95InPositive, set.intervals.fprAt95InPositive),
