@@ -57,7 +57,8 @@ const evaluationSchema = z.object({
       fingerprint: z.string(),
       count: z.int(),
       auroc: z.number(),
-      decisionAuroc: z.number().nullable(),
+      // Records of before it have none.
+      decisionAuroc: z.number().nullable().default(null),
       auprInPositive: z.number(),
       auprOutPositive: z.number(),
       fprAt95InPositive: z.number(),
@@ -74,7 +75,7 @@ const evaluationSchema = z.object({
       rocCurve: z.array(z.object({ falsePositiveRate: z.number(), truePositiveRate: z.number() })),
       intervals: z.object({
         auroc: interval,
-        decisionAuroc: interval,
+        decisionAuroc: interval.default(null),
         auprInPositive: interval,
         auprOutPositive: interval,
         fprAt95InPositive: interval,

@@ -78,7 +78,7 @@ export function table7(rows: readonly AttackedRow[]): ReproducedTable {
     rows: rows.map((row) => ({ label: labelOf(row), cells: rejectingCells(row.summary?.outcomes[0], paperOf(row)) })),
     notes: [
       ...countNotes(rows),
-      "Targets are drawn at random from the wrong classes; the paper does not say how it chose them. The paper's confidences are differences of raw log-likelihoods; of the discriminative counterpart they are differences of log-posteriors, and its reject score is log p(c|x). A success must reach kappa: where there is none at 500 or 1000, the log-posteriors do not differ by so much anywhere, and the paper's 100% can only be of smaller ones.",
+      "Targets are drawn at random from the wrong classes; the paper does not say how it chose them. The paper's confidences are differences of raw log-likelihoods; of the discriminative counterpart they are differences of log-posteriors, and its reject score is log p(c|x). A success must reach kappa: where there is none at 500 or 1000, the attack never found log-posteriors that far apart; the paper does not say of which kappa its 100% are.",
       adaptiveNote,
       distanceNote,
     ],
