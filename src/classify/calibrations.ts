@@ -1,5 +1,5 @@
 import { UserError } from "../core/errors.ts";
-import type { Calibration, CalibrationSource, ModelCard, ThresholdSet } from "./card.ts";
+import { type Calibration, type CalibrationSource, type ModelCard, newestFormat, type ThresholdSet } from "./card.ts";
 
 /** Of a calibration of an older card: what it was by default. */
 export const sourceOf = ({ source, split }: Calibration): CalibrationSource => source ?? (split === "train" ? "training" : "given");
@@ -34,11 +34,19 @@ export function thresholdsAt(card: ModelCard, percentile: number, source?: Calib
   throw new UserError(`percentile ${percentile}: the model file has thresholds at ${known}. ${remedy}`);
 }
 
+/** The card with `calibration` and no other: what is left when the score that thresholds are of has changed. */
+export function withOnlyCalibration(card: ModelCard, calibration: Calibration): ModelCard {
+  const { otherCalibrations: _, ...rest } = card;
+  // What the thresholds before rejected of the test split says nothing of these.
+  const { testRejectionRate: __, ...measured } = card.measured;
+  return { ...rest, format: newestFormat, calibration, measured };
+}
+
 /** The card with `calibration` in force, in place of an earlier one of its source; the others stay. */
 export function withCalibration(card: ModelCard, calibration: Calibration): ModelCard {
   const others = calibrationsOf(card).filter((one) => sourceOf(one) !== sourceOf(calibration));
-  const { otherCalibrations: _, ...rest } = card;
-  return { ...rest, format: 2, calibration, ...(others.length > 0 ? { otherCalibrations: others } : {}) };
+  const only = withOnlyCalibration(card, calibration);
+  return others.length > 0 ? { ...only, otherCalibrations: others } : only;
 }
 
 /** The card with the thresholds of `source` at `percentile` in force. Errors: UserError when it has none such. */

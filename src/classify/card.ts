@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { messageOf, UserError } from "../core/errors.ts";
-import { localFeatureStages, type ModelConfig } from "../nn/classifier.ts";
+import { localFeatureStages, type ModelConfig, rejectScores } from "../nn/classifier.ts";
 
 // What a model file says of itself, in its ONNX metadata under `sdim`: everything but the tensors.
 
@@ -15,6 +15,7 @@ const modelConfig = z.strictObject({
   critic: z.enum(["concat", "dot"]),
   localFeatures: z.enum(localFeatureStages),
   logSigmaFloor: z.number().nullable(),
+  rejectBy: z.enum(rejectScores).optional(),
 }) satisfies z.ZodType<ModelConfig>;
 
 const thresholdSet = z.strictObject({ percentile: z.number(), values: z.array(z.number()) });
@@ -22,6 +23,10 @@ const thresholdSet = z.strictObject({ percentile: z.number(), values: z.array(z.
 /** Where thresholds were taken from: the training images, images held out of them, or data given to `sdim calibrate`. */
 export const calibrationSources = ["training", "validation", "given"] as const;
 export type CalibrationSource = (typeof calibrationSources)[number];
+
+/** Whether each class has a threshold of its own (the paper's), or all have one, of the samples of all classes together. */
+export const thresholdScopes = ["each-class", "all-classes"] as const;
+export type ThresholdScope = (typeof thresholdScopes)[number];
 
 const calibration = z.strictObject({
   /** Cards before format 2 do not say: see `sourceOf`. */
@@ -33,6 +38,8 @@ const calibration = z.strictObject({
   correctOnly: z.literal(true),
   /** Correctly classified samples per class. */
   counts: z.array(z.int()),
+  /** Each class for itself where it is not said. */
+  thresholdsFor: z.enum(thresholdScopes).optional(),
   /** The percentile of the thresholds in force, or of those that were. */
   percentile: z.number(),
   /** Thresholds by percentile, any of which may be put in force. */
@@ -40,11 +47,14 @@ const calibration = z.strictObject({
 });
 export type Calibration = z.infer<typeof calibration>;
 
-/** 1: one calibration that does not name its source. 2: it does, and there may be others beside it. */
-const newestFormat = 2;
+/**
+ * 1: one calibration that does not name its source. 2: it does, and there may be others beside it. 3: the model may say what it rejects by, and a
+ * calibration that its thresholds are for all classes.
+ */
+export const newestFormat = 3;
 
 const card = z.strictObject({
-  format: z.union([z.literal(1), z.literal(newestFormat)]),
+  format: z.union([z.literal(1), z.literal(2), z.literal(newestFormat)]),
   /** Version of sdim that wrote the file. */
   version: z.string(),
   model: modelConfig,

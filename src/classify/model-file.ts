@@ -1,11 +1,12 @@
 import { readFileSync } from "node:fs";
 import { InternalError, messageOf, UserError } from "../core/errors.ts";
+import type { RejectScore } from "../nn/classifier.ts";
 import { foldNorms } from "../nn/network.ts";
 import { buildInference, describeNetwork, logPriorsName, thresholdsName } from "../nn/scorer.ts";
 import { lower, portable } from "../onnx/lower.ts";
 import { setMetadata } from "../onnx/model-file.ts";
 import type { ModelCard } from "./card.ts";
-import { decodeModelFile, type ModelFile, thresholdsInForce } from "./model-bytes.ts";
+import { decodeModelFile, type ModelFile, tensorsOf, thresholdsInForce } from "./model-bytes.ts";
 
 export {
   decodeModelFile,
@@ -22,16 +23,35 @@ export {
  * log-likelihoods and decision, in standard ONNX operators only. `logPriors` [C], where they are not uniform.
  */
 export function makeModelFile(weights: ReadonlyMap<string, Float32Array>, card: ModelCard, logPriors?: Float32Array): ModelFile {
-  const { net, outputs } = buildInference(card.model, logPriors !== undefined);
   const { norms } = describeNetwork(card.model);
   const tensors = foldNorms(norms, weights);
   tensors.set(thresholdsName, thresholdsInForce(card));
   if (logPriors) tensors.set(logPriorsName, logPriors);
+  return fileOf(card, tensors);
+}
+
+/** `tensors`: what the graph takes, by name. */
+function fileOf(card: ModelCard, tensors: ReadonlyMap<string, Float32Array>): ModelFile {
+  const { net, outputs } = buildInference(card.model, tensors.has(logPriorsName));
   const missing = net.graph.parameters().filter(({ name }) => !tensors.has(name));
   if (missing.length > 0) throw new InternalError(`model file: no weights for ${missing.map(({ name }) => name).join(", ")}`);
   const proto = lower(outputs, { target: portable, weights: tensors });
   setMetadata(proto, { sdim: JSON.stringify(card) });
   return { card, proto };
+}
+
+/**
+ * The same classifier with another score to reject by; the thresholds in it are of the score before, so it must be calibrated anew.
+ * Errors: UserError for the softmax head, and for an export, whose weights are no longer floats.
+ */
+export function rejectingBy(file: ModelFile, rejectBy: RejectScore): ModelFile {
+  const { rejectBy: before = "likelihood", ...model } = file.card.model;
+  if (rejectBy === before) return file;
+  if (model.head === "softmax") throw new UserError(`${rejectBy}: the softmax head has no likelihoods, it rejects by log p(c|x)`);
+  const tensors = tensorsOf(file);
+  if (!describeNetwork(model).norms.every(({ layer }) => tensors.has(`${layer}.weight`)))
+    throw new UserError(`${rejectBy}: the weights are not stored in float32, as in files of sdim export: change the original file`);
+  return fileOf({ ...file.card, model: rejectBy === "likelihood" ? model : { ...model, rejectBy } }, tensors);
 }
 
 /** Errors: UserError when the file cannot be read, is not ONNX, or was not written by sdim. */

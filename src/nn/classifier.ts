@@ -10,7 +10,14 @@ export type Head = "sdim" | "softmax";
 export const localFeatureStages = ["stage1", "stage2", "stage3", "stage4"] as const;
 export type LocalFeatures = (typeof localFeatureStages)[number];
 
-/** What a classifier is made of: everything that decides its parameters. */
+/**
+ * What says that an input is unknown, and is compared with thresholds: `likelihood`, log p(z|c) as in the paper, or `relative-likelihood`, log p(z|c)
+ * minus its mean over the classes, which differs in what it refuses and not in the class it names.
+ */
+export const rejectScores = ["likelihood", "relative-likelihood"] as const;
+export type RejectScore = (typeof rejectScores)[number];
+
+/** What a classifier is made of: everything that decides its parameters, and what it rejects by. */
 export interface ModelConfig extends EncoderConfig {
   readonly head: Head;
   readonly classes: number;
@@ -22,7 +29,13 @@ export interface ModelConfig extends EncoderConfig {
   readonly critic: CriticKind;
   readonly localFeatures: LocalFeatures;
   readonly logSigmaFloor: number | null;
+  /** Of the sdim head; the paper's where not said. The softmax head rejects by log p(c|x). */
+  readonly rejectBy?: RejectScore | undefined;
 }
+
+/** In words of users: of the softmax head, the posterior. */
+export const rejectScoreOf = ({ head, rejectBy = "likelihood" }: Pick<ModelConfig, "head" | "rejectBy">): RejectScore | "posterior" =>
+  head === "softmax" ? "posterior" : rejectBy;
 
 export interface Classified {
   /** Per class, higher is likelier: raw log-likelihoods (nats) or, for the softmax head, logits: [N, C]. */

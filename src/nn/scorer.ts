@@ -1,4 +1,4 @@
-import { add, argMax, gather, greaterOrEqual, input, logSoftmax, mul, oneHot, parameter, sum } from "../graph/build.ts";
+import { add, argMax, gather, greaterOrEqual, input, logSoftmax, mean, mul, oneHot, parameter, sub, sum } from "../graph/build.ts";
 import { gradients } from "../graph/gradients.ts";
 import { Graph, type Value } from "../graph/graph.ts";
 import { classify, type ModelConfig } from "./classifier.ts";
@@ -16,7 +16,7 @@ export const logPriorsName = "log_priors";
 
 /** What a model says of images before it decides. */
 export interface Scored {
-  /** Raw, nats, [N, C]: log p(z|c) or, for the softmax head, log p(c|x): what is compared with thresholds. */
+  /** Nats, [N, C]: what is compared with thresholds, by the model's `rejectBy`: log p(z|c), raw or relative; for the softmax head log p(c|x). */
   readonly scores: Value;
   /** [N, d] */
   readonly representation: Value;
@@ -25,12 +25,22 @@ export interface Scored {
 /** Of x [N, channels, size, size] in [0, 1]. */
 export function score(net: Network, x: Value, config: ModelConfig): Scored {
   const { classScores, representation } = classify(net, x, config);
-  return { scores: config.head === "softmax" ? logSoftmax(classScores) : classScores, representation };
+  if (config.head === "softmax") return { scores: logSoftmax(classScores), representation };
+  return { scores: config.rejectBy === "relative-likelihood" ? relativeToMean(classScores) : classScores, representation };
 }
+
+/**
+ * Class log-likelihoods ll [N, C] against what the classes say on average:
+ *   ll_c - 1/C sum_k ll_k = log [ p(z|c) / (p(z|1) .. p(z|C))^(1/C) ]
+ * The geometric mean of Gaussians is one Gaussian (not normalised), so it stands for a background that all images share, as the single Gaussian does in
+ * the relative Mahalanobis distance (Ren et al. 2021, arXiv 2106.09022). Differences between classes, and so the label and the posterior, stay.
+ */
+const relativeToMean = (logLikelihoods: Value): Value => sub(logLikelihoods, mean(logLikelihoods, [1], true));
 
 /**
  * The verdicts on class log-likelihoods [N, C], by the parameters `thresholds` and, where there are priors, `log_priors`:
  *   label = argmax_c log p(z|c) + log p(c);  accepted = log p(z|label) >= threshold_label   (paper, 3.2 and Eq. 9)
+ * With relative log-likelihoods the label is the same.
  */
 export function decide(scores: Value, classes: number, hasPriors: boolean): Readonly<Record<DecisionName, Value>> {
   const { graph } = scores;

@@ -1,9 +1,10 @@
-import { calibrationsOf, sourceOf, withCalibration } from "../classify/calibrations.ts";
-import type { CalibrationSource } from "../classify/card.ts";
+import { calibrationsOf, sourceOf, withCalibration, withOnlyCalibration } from "../classify/calibrations.ts";
+import type { CalibrationSource, ThresholdScope } from "../classify/card.ts";
 import { type Classification, Classifier } from "../classify/classifier.ts";
-import { type ModelFile, withCard } from "../classify/model-file.ts";
+import { type ModelFile, rejectingBy, withCard } from "../classify/model-file.ts";
 import { UserError } from "../core/errors.ts";
 import type { ImageSet } from "../data/image-set.ts";
+import type { RejectScore } from "../nn/classifier.ts";
 import { classThresholds } from "./thresholds.ts";
 
 export interface CalibrateOptions {
@@ -13,6 +14,10 @@ export interface CalibrateOptions {
   readonly percentiles: readonly number[];
   /** What `data` is to the model; where it is not said, "training" if it is the data of the training thresholds, else "given". */
   readonly source?: CalibrationSource;
+  /** Default: each class for itself. */
+  readonly thresholdsFor?: ThresholdScope;
+  /** What the thresholds are of; default: what the model rejects by already. Thresholds of another score are dropped. */
+  readonly rejectBy?: RejectScore;
   readonly threads?: number;
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -26,9 +31,11 @@ export interface CalibratedModel {
 /**
  * Takes a model's thresholds anew from `data` (the training set, in the paper) and puts those at `percentile` in force; weights
  * stay, and so do thresholds of another source.
- * Errors: UserError when classes or channels differ from the model's, or a class has no correctly classified sample.
+ * Errors: UserError when classes or channels differ from the model's, a class has no correctly classified sample, or the model cannot reject by what
+ * is asked (see `rejectingBy`).
  */
-export async function calibrateModel(file: ModelFile, data: ImageSet, options: CalibrateOptions): Promise<CalibratedModel> {
+export async function calibrateModel(given: ModelFile, data: ImageSet, options: CalibrateOptions): Promise<CalibratedModel> {
+  const file = options.rejectBy === undefined ? given : rejectingBy(given, options.rejectBy);
   const { card } = file;
   if (data.classNames.join("\n") !== card.classNames.join("\n")) {
     throw new UserError(
@@ -43,7 +50,7 @@ export async function calibrateModel(file: ModelFile, data: ImageSet, options: C
     await classifier.release();
   }
   const { classLogLikelihoods, labels: predictions } = classification;
-  const { percentile, percentiles } = options;
+  const { percentile, percentiles, thresholdsFor = "each-class" } = options;
   const wanted = [...new Set([...percentiles, percentile])].sort((a, b) => a - b);
   const { thresholds, counts } = classThresholds({
     classLogLikelihoods,
@@ -51,15 +58,15 @@ export async function calibrateModel(file: ModelFile, data: ImageSet, options: C
     predictions,
     classNames: card.classNames,
     percentiles: wanted,
+    thresholdsFor,
   });
   const { name, split, fingerprint } = data;
-  const isTrainingData = calibrationsOf(card).some((one) => sourceOf(one) === "training" && one.fingerprint === fingerprint);
+  const isTrainingData = calibrationsOf(given.card).some((one) => sourceOf(one) === "training" && one.fingerprint === fingerprint);
   const source = options.source ?? (isTrainingData ? "training" : "given");
-  const calibration = { source, data: name, split, fingerprint, correctOnly: true as const, counts, percentile, thresholds };
+  const scope = thresholdsFor === "each-class" ? {} : { thresholdsFor };
+  const calibration = { source, data: name, split, fingerprint, correctOnly: true as const, counts, ...scope, percentile, thresholds };
   const accuracy = counts.reduce((a, b) => a + b, 0) / data.count;
-  const measured = { ...card.measured, [source === "validation" ? "validationAccuracy" : "calibrationAccuracy"]: accuracy };
-  return {
-    file: withCard(file, { ...withCalibration(card, calibration), measured }),
-    classification,
-  };
+  const calibrated = (file === given ? withCalibration : withOnlyCalibration)(card, calibration);
+  const measured = { ...calibrated.measured, [source === "validation" ? "validationAccuracy" : "calibrationAccuracy"]: accuracy };
+  return { file: withCard(file, { ...calibrated, measured }), classification };
 }

@@ -1,8 +1,8 @@
-import type { ThresholdSet } from "../classify/card.ts";
+import type { ThresholdScope, ThresholdSet } from "../classify/card.ts";
 import { TrainingFailed, UserError } from "../core/errors.ts";
 
 export interface CalibrationInput {
-  /** Raw, nats, [N, C]. */
+  /** As the model's `rejectBy` has them, nats, [N, C]. */
   readonly classLogLikelihoods: Float32Array;
   /** True and predicted class of each sample, [N]. */
   readonly labels: Int32Array;
@@ -10,6 +10,8 @@ export interface CalibrationInput {
   readonly classNames: readonly string[];
   /** Each in [0, 100). */
   readonly percentiles: readonly number[];
+  /** Default: each class for itself. */
+  readonly thresholdsFor?: ThresholdScope;
 }
 
 export interface Calibrated {
@@ -21,9 +23,11 @@ export interface Calibrated {
 /**
  * Class thresholds (paper, 3.2 and 5): of the samples of class c that are classified correctly, their ll_c in ascending order, the element
  * floor(percentile / 100 * n). A class's threshold is compared with the log-likelihood of the winning class: strictly below = rejected.
+ * For all classes: the same of the samples of all of them together, ll of each one's own class, for every class.
  * Errors: UserError for a percentile out of range; TrainingFailed for a class without correctly classified samples.
  */
-export function classThresholds({ classLogLikelihoods, labels, predictions, classNames, percentiles }: CalibrationInput): Calibrated {
+export function classThresholds(input: CalibrationInput): Calibrated {
+  const { classLogLikelihoods, labels, predictions, classNames, percentiles, thresholdsFor = "each-class" } = input;
   for (const percentile of percentiles) {
     if (!(percentile >= 0 && percentile < 100)) throw new UserError(`percentile: expected a number from 0 to below 100, got ${percentile}`);
   }
@@ -38,11 +42,13 @@ export function classThresholds({ classLogLikelihoods, labels, predictions, clas
       `calibration: no correctly classified sample of class ${empty.map((name) => `"${name}"`).join(", ")}, so no threshold can be taken. Train longer, or calibrate on data that has these classes.`,
     );
   }
-  for (const values of perClass) values.sort((a, b) => a - b);
+  const pooled = perClass.flat();
+  const samples = thresholdsFor === "each-class" ? perClass : perClass.map(() => pooled);
+  for (const values of new Set(samples)) values.sort((a, b) => a - b);
   return {
     thresholds: percentiles.map((percentile) => ({
       percentile,
-      values: perClass.map((values) => values[Math.floor((percentile / 100) * values.length)]!),
+      values: samples.map((values) => values[Math.floor((percentile / 100) * values.length)]!),
     })),
     counts: perClass.map((values) => values.length),
   };

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { rejectScores } from "../nn/classifier.ts";
 
 // The one truth about what goes in and out: requests are checked against these, and /docs is made from them.
 
@@ -22,7 +23,9 @@ const result = z.object({
   accepted: z.boolean().describe("whether its log-likelihood is not below its threshold"),
   logLikelihood: z.number().describe("of the winning class, nats"),
   threshold: z.number().describe("of the winning class"),
-  classLogLikelihoods: z.array(z.number()).describe("log p(z|c) in the order of the model's classes, nats"),
+  classLogLikelihoods: z
+    .array(z.number())
+    .describe("log p(z|c) in the order of the model's classes, nats; another score where the model has another `rejectBy`"),
 });
 export const classification = z.object({
   model: z.string(),
@@ -39,6 +42,11 @@ export type ClassificationBody = z.infer<typeof classification>;
 export const modelInfo = z.object({
   name: z.string(),
   classNames: z.array(z.string()),
+  rejectBy: z
+    .enum([...rejectScores, "posterior"])
+    .describe(
+      "what logLikelihood and classLogLikelihoods are, and is compared with thresholds: log p(z|c), that minus its mean over the classes, or log p(c|x)",
+    ),
   thresholds: z.array(z.number()).describe("in force, by class"),
   percentile: z.number().describe("of the calibration images that the thresholds in force reject"),
   percentiles: z

@@ -1,9 +1,10 @@
 import { z } from "zod";
+import { thresholdScopes } from "../classify/card.ts";
 import { UserError } from "../core/errors.ts";
 import { oneOf } from "../core/names.ts";
 import { miBounds } from "../losses/bounds.ts";
 import type { LossConfig } from "../losses/losses.ts";
-import { localFeatureStages, type ModelConfig } from "../nn/classifier.ts";
+import { localFeatureStages, type ModelConfig, rejectScores } from "../nn/classifier.ts";
 
 export const keeps = ["last", "lowest-training-loss", "best-validation"] as const;
 
@@ -41,11 +42,16 @@ export const trainConfigSchema = z
     patience: z.int().min(1).nullable().describe("epochs without a better validation score after which training ends; null: never"),
     keep: z.enum(keeps).describe("which weights become the model: of the last step or of the best epoch"),
     ema: z.number().gt(0).lt(1).nullable().describe("decay of the moving average of weights that is validated and exported; null: none"),
+    rejectBy: z.enum(rejectScores).describe("what is compared with thresholds: log p(z|c), or that minus its mean over the classes"),
     percentile: z.number().min(0).lt(100).describe("percentile of the thresholds put in force"),
     thresholdsFrom: z.enum(["training", "validation"]).describe("images the thresholds put in force are taken from"),
+    thresholdsFor: z.enum(thresholdScopes).describe("whether every class has a threshold of its own or all have the same"),
     seed: z.int().min(0).max(0xffffffff).describe("of weights, order, augmentation and split"),
   })
   .check(({ value, issues }) => {
+    if (value.head === "softmax" && value.rejectBy !== "likelihood") {
+      issues.push({ code: "custom", input: value, path: ["rejectBy"], message: "the softmax head has no likelihoods: leave it out" });
+    }
     if (value.validation > 0) return;
     const needs = (key: string) =>
       issues.push({ code: "custom", input: value, path: [key], message: `needs held-out images: set validation, for example to 0.1` });
@@ -86,8 +92,10 @@ export const defaults: TrainConfig = {
   patience: null,
   keep: "last",
   ema: null,
+  rejectBy: "likelihood",
   percentile: 1,
   thresholdsFrom: "training",
+  thresholdsFor: "each-class",
   seed: 1,
 };
 
@@ -125,7 +133,9 @@ const before: Partial<TrainConfig> = {
   patience: null,
   keep: "last",
   ema: null,
+  rejectBy: "likelihood",
   thresholdsFrom: "training",
+  thresholdsFor: "each-class",
 };
 
 /** The config as a checkpoint or a run's folder has it. */
@@ -135,8 +145,9 @@ export const savedConfigSchema = z.preprocess(
 );
 
 export function modelConfigOf(config: TrainConfig, classes: number, channels: 1 | 3): ModelConfig {
-  const { head, depth, widths, imageSize, dimension, critic, localFeatures, logSigmaFloor } = config;
-  return { head, classes, channels, imageSize, depth, widths, dimension, critic, localFeatures, logSigmaFloor };
+  const { head, depth, widths, imageSize, dimension, critic, localFeatures, logSigmaFloor, rejectBy } = config;
+  const model = { head, classes, channels, imageSize, depth, widths, dimension, critic, localFeatures, logSigmaFloor };
+  return rejectBy === "likelihood" ? model : { ...model, rejectBy };
 }
 
 export function lossConfigOf({ alpha, beta, gamma, miBound, margin, perDimension }: TrainConfig): LossConfig {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { putInForce } from "../classify/calibrations.ts";
-import type { ModelCard } from "../classify/card.ts";
+import { type ModelCard, newestFormat } from "../classify/card.ts";
 import { encodeModelFile, type ModelFile, makeModelFile, withCard } from "../classify/model-file.ts";
 import { InternalError, UserError } from "../core/errors.ts";
 import { writeFileAtomic } from "../core/files.ts";
@@ -55,7 +55,7 @@ export function uncalibratedModel(
   const { name, split, fingerprint, classNames } = training;
   const zeros = [{ percentile: 0, values: classNames.map(() => 0) }];
   const card: ModelCard = {
-    format: 2,
+    format: newestFormat,
     version: packageVersion(),
     model: modelConfigOf(config, classNames.length, channelsOf(training)),
     classNames: [...classNames],
@@ -77,11 +77,11 @@ export async function writeModel(
   out: string,
   options: Pick<CalibrateOptions, "threads" | "onProgress">,
 ): Promise<{ readonly model: ModelFile; readonly modelPath: string }> {
-  const { percentile } = config;
-  const percentiles = [...storedPercentiles];
-  let { file } = await calibrateModel(draft, training, { ...options, percentile, percentiles, source: "training" });
+  const { percentile, thresholdsFor } = config;
+  const calibration = { ...options, percentile, percentiles: storedPercentiles, thresholdsFor };
+  let { file } = await calibrateModel(draft, training, { ...calibration, source: "training" });
   if (validation) {
-    ({ file } = await calibrateModel(file, validation, { ...options, percentile, percentiles, source: "validation" }));
+    ({ file } = await calibrateModel(file, validation, { ...calibration, source: "validation" }));
     file = withCard(file, putInForce(file.card, config.thresholdsFrom, percentile));
   }
   const modelPath = join(out, modelName);

@@ -55,7 +55,7 @@ describe("a card's calibrations", () => {
     const both = withCalibration(card(), held);
     expect(calibrationsOf(both).map(sourceOf)).toEqual(["validation", "training"]);
     expect(parseCard(JSON.stringify(both), "x.onnx")).toEqual(both);
-    expect(both.format).toBe(2);
+    expect(both.format).toBe(3);
     const newer = withCalibration(both, { ...held, counts: [1, 1] });
     expect(calibrationsOf(newer).map(({ counts }) => counts)).toEqual([
       [1, 1],
@@ -74,8 +74,8 @@ describe("a card's calibrations", () => {
   });
 
   it("of a newer format are refused as such", () => {
-    expect(() => parseCard(JSON.stringify({ ...old, format: 3 }), "x.onnx")).toThrow(
-      "x.onnx: its card has format 3, written by a newer sdim; this one reads up to 2",
+    expect(() => parseCard(JSON.stringify({ ...old, format: 4 }), "x.onnx")).toThrow(
+      "x.onnx: its card has format 4, written by a newer sdim; this one reads up to 3",
     );
   });
 });

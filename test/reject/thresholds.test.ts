@@ -22,6 +22,25 @@ describe("classThresholds", () => {
     expect(thresholds.map(({ values }) => values[1])).toEqual([5, 5, 5, 5, 7]);
   });
 
+  it("for all classes, takes them of the samples of all classes together, each by its own class", () => {
+    const rows = [...Array.from({ length: 30 }, (_, i) => [i, 1000]), ...Array.from({ length: 10 }, (_, i) => [1000, 100 + i]), [-500, 0]];
+    const { thresholds, counts } = classThresholds({
+      classLogLikelihoods: Float32Array.from(rows.flat()),
+      labels: Int32Array.from(rows, (_, i) => (i < 30 ? 0 : 1)),
+      predictions: Int32Array.from(rows, (_, i) => (i < 30 || i === 40 ? 0 : 1)),
+      classNames,
+      percentiles: [0, 50, 80],
+      thresholdsFor: "all-classes",
+    });
+    // Of 40 in order: 0 .. 29 of cats, then 100 .. 109 of dogs.
+    expect(thresholds.map(({ values }) => values)).toEqual([
+      [0, 0],
+      [20, 20],
+      [102, 102],
+    ]);
+    expect(counts).toEqual([30, 10]);
+  });
+
   it("names the classes without correctly classified samples", () => {
     const calibrate = () =>
       classThresholds({

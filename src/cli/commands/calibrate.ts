@@ -1,21 +1,25 @@
 import { type Command, Option } from "commander";
 import { calibrationsOf, putInForce, sourceOf } from "../../classify/calibrations.ts";
-import { type CalibrationSource, calibrationSources, type ModelCard } from "../../classify/card.ts";
+import { type CalibrationSource, calibrationSources, type ModelCard, type ThresholdScope, thresholdScopes } from "../../classify/card.ts";
 import { encodeModelFile, type ModelFile, readModelFile, withCard } from "../../classify/model-file.ts";
 import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import type { Split } from "../../data/registry.ts";
+import { type RejectScore, rejectScoreOf, rejectScores } from "../../nn/classifier.ts";
 import { calibrateModel } from "../../reject/calibrate.ts";
 import { storedPercentiles } from "../../train/train.ts";
 import { dataDirOption, dataOption, numberList } from "../options.ts";
-import { ProgressLine, printJson, printLine } from "../output.ts";
+import { inWords, ProgressLine, printJson, printLine } from "../output.ts";
 import { type DataOptions, loadOptions, loadWithProgress, optionsOfModel, ownImageOptions, requireOwnImages } from "../own-images.ts";
 
 interface CalibrateCommandOptions extends DataOptions {
   readonly data?: string;
   readonly split: Split;
   readonly percentile: readonly number[];
+  readonly rejectBy?: RejectScore;
+  readonly thresholdsFor?: ThresholdScope;
   readonly use?: CalibrationSource;
+  readonly out?: string;
   readonly json?: boolean;
 }
 
@@ -29,22 +33,36 @@ export function addCalibrate(program: Command): void {
     .addOption(dataOption(false))
     .addOption(dataDirOption())
     .addOption(new Option("--split <name>", "split the thresholds are taken from").choices(["train", "val", "test"]).default("train"))
-    .addOption(new Option("--use <source>", "put thresholds of this source in force").choices(calibrationSources).conflicts("data"))
+    .addOption(
+      new Option("--reject-by <score>", "what is compared with thresholds (default: what the model rejects by already)").choices(
+        rejectScores,
+      ),
+    )
+    .addOption(
+      new Option("--thresholds-for <scope>", "a threshold for each class, or one for all (default: each-class)").choices(thresholdScopes),
+    )
+    .addOption(
+      new Option("--use <source>", "put thresholds of this source in force")
+        .choices(calibrationSources)
+        .conflicts(["data", "rejectBy", "thresholdsFor"]),
+    )
     .option("--percentile <p,...>", "percentiles of the log-likelihood, the first in force", numberList, [1])
+    .option("--out <file>", "write another file in place of this one")
     .option("--json", "print the thresholds as JSON on stdout")
     .addHelpText(
       "after",
-      "\nExamples:\n  $ sdim calibrate runs/a/model.onnx --data mnist --percentile 2\n  $ sdim calibrate runs/a/model.onnx --use validation",
+      "\nExamples:\n  $ sdim calibrate runs/a/model.onnx --data mnist --percentile 2\n  $ sdim calibrate runs/a/model.onnx --use validation\n  $ sdim calibrate runs/a/model.onnx --data photos --reject-by relative-likelihood --thresholds-for all-classes --out strict.onnx",
     );
   ownImageOptions(command, false).action(async (path: string, options: CalibrateCommandOptions) => {
     const model = readModelFile(path);
     const file = options.use === undefined ? await calibrated(model, options) : switched(model, options.use, options.percentile[0]!);
-    writeFileAtomic(path, encodeModelFile(file));
+    const out = options.out ?? path;
+    writeFileAtomic(out, encodeModelFile(file));
     if (options.json) {
-      const { calibration, otherCalibrations = [], classNames } = file.card;
-      return printJson({ model: path, classNames, ...calibration, otherCalibrations });
+      const { calibration, otherCalibrations = [], classNames, model } = file.card;
+      return printJson({ model: out, classNames, rejectBy: rejectScoreOf(model), ...calibration, otherCalibrations });
     }
-    print(path, file.card);
+    print(out, file.card);
   });
 }
 
@@ -52,7 +70,7 @@ const switched = (model: ModelFile, source: CalibrationSource, percentile: numbe
   withCard(model, putInForce(model.card, source, percentile));
 
 async function calibrated(model: ModelFile, options: CalibrateCommandOptions): Promise<ModelFile> {
-  const { data: spec, split, percentile } = options;
+  const { data: spec, split, percentile, rejectBy, thresholdsFor } = options;
   if (spec === undefined) throw new UserError("--data: name a data set or a folder to take thresholds from, or --use what the file has");
   const data = await loadWithProgress(spec, split, loadOptions(options, optionsOfModel(model.card)));
   requireOwnImages(options, [data]);
@@ -61,6 +79,8 @@ async function calibrated(model: ModelFile, options: CalibrateCommandOptions): P
     const { file } = await calibrateModel(model, data, {
       percentile: percentile[0]!,
       percentiles: [...storedPercentiles, ...percentile],
+      ...(rejectBy ? { rejectBy } : {}),
+      ...(thresholdsFor ? { thresholdsFor } : {}),
       onProgress: (done, total) => line.show(`calibrating: ${done} of ${total} images scored`, done === total),
     });
     return file;
@@ -70,8 +90,11 @@ async function calibrated(model: ModelFile, options: CalibrateCommandOptions): P
 }
 
 function print(path: string, card: ModelCard): void {
-  const { data, split, percentile, counts } = card.calibration;
-  printLine(`${path}: thresholds at percentile ${percentile} of ${data} (${split}), ${sourceOf(card.calibration)} images`);
+  const { data, split, percentile, counts, thresholdsFor } = card.calibration;
+  const scope = thresholdsFor === "all-classes" ? ", one for all classes" : "";
+  printLine(
+    `${path}: thresholds of the ${inWords(rejectScoreOf(card.model))} at percentile ${percentile} of ${data} (${split}), ${sourceOf(card.calibration)} images${scope}`,
+  );
   const inForce = card.calibration.thresholds.find((set) => set.percentile === percentile)!;
   for (const [c, name] of card.classNames.entries())
     printLine(`  ${name.padEnd(12)} ${inForce.values[c]!.toFixed(2)}  (${counts[c]} samples)`);

@@ -2,7 +2,8 @@ import type { Command } from "commander";
 import { calibrationsOf, sourceOf } from "../../classify/calibrations.ts";
 import type { Calibration } from "../../classify/card.ts";
 import { readModelFile, thresholdsInForce } from "../../classify/model-file.ts";
-import { printJson, printLine } from "../output.ts";
+import { rejectScoreOf } from "../../nn/classifier.ts";
+import { inWords, printJson, printLine } from "../output.ts";
 
 export function addInspect(program: Command): void {
   program
@@ -30,10 +31,11 @@ export function addInspect(program: Command): void {
       printLine(`  trained  on ${trainingData.data}: ${JSON.stringify(card.training["config"])}`);
       calibrationsOf(card).forEach((one, i) => {
         const stored = one.thresholds.map(({ percentile }) => percentile).join(", ");
-        const from = `${sourceOf(one)} images, ${one.data} (${one.split})`;
+        const scope = one.thresholdsFor === "all-classes" ? ", one threshold for all classes" : "";
+        const from = `${sourceOf(one)} images, ${one.data} (${one.split})${scope}`;
         printLine(
           i === 0
-            ? `  rejects  below percentile ${one.percentile} of ${from}; stored: ${stored}`
+            ? `  rejects  below percentile ${one.percentile} of the ${inWords(rejectScoreOf(model))} of ${from}; stored: ${stored}`
             : `  stored   thresholds of ${from}: ${stored}`,
         );
       });

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { thresholdsInForce } from "../../classify/model-file.ts";
+import { rejectScoreOf } from "../../nn/classifier.ts";
 import type { ServedModel } from "../engine/models.ts";
 import type { InferenceService } from "../engine/service.ts";
 import { isKnown } from "../etag.ts";
@@ -51,6 +52,7 @@ function infoOf({ name, card, sha256, loadedAt }: ServedModel): ModelInfo {
   return {
     name,
     classNames,
+    rejectBy: rejectScoreOf(model),
     thresholds: Array.from(thresholdsInForce(card)),
     percentile: calibration.percentile,
     percentiles: calibration.thresholds.map(({ percentile, values }) => ({ percentile, thresholds: values })),
