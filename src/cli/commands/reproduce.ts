@@ -7,8 +7,9 @@ import { printLine } from "../output.ts";
 import { attackedNames, reproduceAttacked } from "../reproduce/attacked.ts";
 import { evaluatedNames, reproduceEvaluated } from "../reproduce/evaluated.ts";
 import { modelPath, type ReproduceOptions } from "../reproduce/options.ts";
+import { reproduceRules, rulesName } from "../reproduce/rules.ts";
 
-const names = [...evaluatedNames, ...attackedNames];
+const names = [...evaluatedNames, rulesName, ...attackedNames];
 
 export function addReproduce(program: Command): void {
   program
@@ -37,6 +38,7 @@ export function addReproduce(program: Command): void {
       if (wanted.length === 0) throw new UserError(`--data: no model of the paper is of ${options.data?.join(", ")}`);
       const evaluated = what.filter((name) => evaluatedNames.includes(name));
       if (evaluated.length > 0) await reproduceEvaluated(evaluated, wanted, options);
+      if (what.includes(rulesName)) await reproduceRules(wanted, options);
       const attacked = what.filter((name) => attackedNames.includes(name));
       if (attacked.length > 0) await reproduceAttacked(attacked, wanted, options);
     });

@@ -17,7 +17,7 @@ import { type MeasuredModel, table1, table2, table3, tablePercentiles } from "..
 import { type EvaluationRecord, evaluationRecord } from "../../evaluate/record.ts";
 import { classScores } from "../../evaluate/report/assemble.ts";
 import { note, ProgressLine, printLine } from "../output.ts";
-import { loading, type ReproduceOptions, trainedModel, trainingFactsPath } from "./options.ts";
+import { loading, outOfDistribution, type ReproduceOptions, trainedModel, trainingFactsPath } from "./options.ts";
 import { writeTable } from "./write.ts";
 
 const tables = { table1, table2, table3 };
@@ -92,9 +92,6 @@ async function measureModel(
   const { card } = classifier;
   return { card, record: evaluationRecord(commandLine("sdim", process.argv.slice(2)), path, card, run.evaluation), run, test };
 }
-
-const outOfDistribution = (name: string, options: ReproduceOptions): Promise<ImageSet> =>
-  loadDataset(name === "svhn" ? (options.svhn ?? name) : name, "test", loading(options));
 
 /** None for a model file that was put there by hand. */
 function trainingFacts(folder: string): TrainingFacts | undefined {

@@ -37,6 +37,10 @@ export const countOf = ({ count }: ReproduceOptions, data: string): number | und
 
 export const loading = ({ dataDir }: ReproduceOptions): LoadOptions => (dataDir === undefined ? {} : { dataDir });
 
+/** `--svhn` says what stands for SVHN. */
+export const outOfDistribution = (name: string, options: ReproduceOptions): Promise<ImageSet> =>
+  loadDataset(name === "svhn" ? (options.svhn ?? name) : name, "test", loading(options));
+
 export const trainingFactsPath = (folder: string): string => join(folder, "training.json");
 
 /** Path of the model file, trained first where asked. */

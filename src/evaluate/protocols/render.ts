@@ -3,22 +3,23 @@ import type { Cell, ReproducedTable } from "./tables.ts";
 
 const shown = (value: number | null, unit: string): string => (value === null ? "-" : unit === "" ? value.toFixed(4) : value.toFixed(2));
 
-function cellText({ paper, ours, interval }: Cell, unit: string): string {
+function cellText({ paper, ours, interval }: Cell, unit: string, hasPaper: boolean): string {
   const range = interval ? ` (${interval.map((end) => shown(end, unit)).join(" to ")})` : "";
-  return `${shown(paper, unit)} / **${shown(ours, unit)}**${range}`;
+  return `${hasPaper ? `${shown(paper, unit)} / ` : ""}**${shown(ours, unit)}**${range}`;
 }
 
-/** The table as Markdown: in each cell the paper's number, then ours with its 95% confidence interval. */
+/** The table as Markdown: in each cell the paper's number, where the table has any, then ours with its 95% confidence interval. */
 export function tableMarkdown({ title, columns, rows, notes }: ReproducedTable, circumstances: readonly string[]): string {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  const hasPaper = rows.some(({ cells }) => cells.some(({ paper }) => paper !== null));
   return [
     `# ${title}`,
     "",
-    "Paper / **ours** (95% confidence interval); a dash where there is no number.",
+    `${hasPaper ? "Paper / **ours**" : "**Ours**"} (95% confidence interval); a dash where there is no number.`,
     "",
     line(["", ...columns.map(({ name, unit }) => (unit === "" ? name : `${name}, ${unit}`))]),
     line(["---", ...columns.map(() => "---")]),
-    ...rows.map(({ label, cells }) => line([label, ...cells.map((cell, i) => cellText(cell, columns[i]!.unit))])),
+    ...rows.map(({ label, cells }) => line([label, ...cells.map((cell, i) => cellText(cell, columns[i]!.unit, hasPaper))])),
     "",
     ...notes.map((note) => `- ${note}`),
     ...circumstances.map((text) => `- ${text}`),
