@@ -1,8 +1,7 @@
 import { readFileSync } from "node:fs";
 import { InternalError, messageOf, UserError } from "../core/errors.ts";
-import type { RejectScore } from "../nn/classifier.ts";
 import { foldNorms } from "../nn/network.ts";
-import { buildInference, describeNetwork, logPriorsName, thresholdsName } from "../nn/scorer.ts";
+import { backgroundLimitName, buildInference, describeNetwork, logPriorsName, thresholdsName } from "../nn/scorer.ts";
 import { lower, portable } from "../onnx/lower.ts";
 import { setMetadata } from "../onnx/model-file.ts";
 import type { ModelCard } from "./card.ts";
@@ -40,18 +39,25 @@ function fileOf(card: ModelCard, tensors: ReadonlyMap<string, Float32Array>): Mo
   return { card, proto };
 }
 
+/** What a model rejects by, with what the penalty needs: b0 of `src/nn/scorer.ts`, nats. */
+export type Rejecting =
+  | { readonly rejectBy: "likelihood" }
+  | { readonly rejectBy: "penalised-likelihood"; readonly backgroundLimit: number };
+
 /**
  * The same classifier with another score to reject by; the thresholds in it are of the score before, so it must be calibrated anew.
  * Errors: UserError for the softmax head, and for an export, whose weights are no longer floats.
  */
-export function rejectingBy(file: ModelFile, rejectBy: RejectScore): ModelFile {
+export function rejecting(file: ModelFile, by: Rejecting): ModelFile {
   const { rejectBy: before = "likelihood", ...model } = file.card.model;
-  if (rejectBy === before) return file;
-  if (model.head === "softmax") throw new UserError(`${rejectBy}: the softmax head has no likelihoods, it rejects by log p(c|x)`);
+  if (by.rejectBy === "likelihood" && before === "likelihood") return file;
+  if (model.head === "softmax") throw new UserError(`${by.rejectBy}: the softmax head has no likelihoods, it rejects by log p(c|x)`);
   const tensors = tensorsOf(file);
   if (!describeNetwork(model).norms.every(({ layer }) => tensors.has(`${layer}.weight`)))
-    throw new UserError(`${rejectBy}: the weights are not stored in float32, as in files of sdim export: change the original file`);
-  return fileOf({ ...file.card, model: rejectBy === "likelihood" ? model : { ...model, rejectBy } }, tensors);
+    throw new UserError(`${by.rejectBy}: the weights are not stored in float32, as in files of sdim export: change the original file`);
+  if (by.rejectBy === "likelihood") return fileOf({ ...file.card, model }, tensors);
+  tensors.set(backgroundLimitName, Float32Array.of(by.backgroundLimit));
+  return fileOf({ ...file.card, model: { ...model, rejectBy: by.rejectBy } }, tensors);
 }
 
 /** Errors: UserError when the file cannot be read, is not ONNX, or was not written by sdim. */

@@ -1,4 +1,3 @@
-import type { RejectScore } from "../nn/classifier.ts";
 import { bestValidated, type EpochRecord, isExhausted, type ValidationScore } from "../train/records.ts";
 import type { TrainProgress } from "../train/train.ts";
 
@@ -50,15 +49,6 @@ export function duration(seconds: number): string {
   if (hours > 0) return `${hours} h ${minutes} min`;
   return minutes > 0 ? `${minutes} min ${whole % 60} s` : `${whole} s`;
 }
-
-const scoreNames: Readonly<Record<RejectScore | "posterior", string>> = {
-  likelihood: "log-likelihood",
-  "relative-likelihood": "relative log-likelihood",
-  posterior: "log-posterior",
-};
-
-/** What a model rejects by. */
-export const inWords = (score: RejectScore | "posterior"): string => scoreNames[score];
 
 const shortNames: Readonly<Record<string, string>> = {
   mutualInformation: "MI",

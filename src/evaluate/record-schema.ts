@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { calibrationSources } from "../classify/card.ts";
 import { UserError } from "../core/errors.ts";
+import { rejectScores } from "../nn/classifier.ts";
 import type { Evaluation } from "./evaluation.ts";
 import { readJsonFile } from "./json-file.ts";
 import type { Display, RecordedModel } from "./record.ts";
@@ -123,7 +124,7 @@ const recordSchema = z.object({
   modelFile: z.object({
     path: z.string(),
     sha256: z.string(),
-    model: z.object({ head: z.enum(["sdim", "softmax"]), depth: z.int() }).catchall(z.unknown()),
+    model: z.object({ head: z.enum(["sdim", "softmax"]), depth: z.int(), rejectBy: z.enum(rejectScores).optional() }).catchall(z.unknown()),
     training: z.record(z.string(), z.unknown()),
     calibration: z.object({ data: z.string(), split: z.string(), fingerprint: z.string(), percentile: z.number() }),
     version: z.string(),

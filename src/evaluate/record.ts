@@ -1,6 +1,7 @@
 import type { ModelCard } from "../classify/card.ts";
 import { type Circumstances, circumstances } from "../core/circumstances.ts";
 import { fileDigest } from "../core/files.ts";
+import { type RejectScore, rejectScoreInWords } from "../nn/classifier.ts";
 import { runtimeVersion } from "../runtime/session.ts";
 import type { Evaluation } from "./evaluation.ts";
 import type { ExampleGroup, RunReport } from "./report/types.ts";
@@ -18,7 +19,7 @@ export interface EvaluationRecord {
 export interface RecordedModel {
   readonly path: string;
   readonly sha256: string;
-  readonly model: { readonly head: "sdim" | "softmax"; readonly depth: number };
+  readonly model: { readonly head: "sdim" | "softmax"; readonly depth: number; readonly rejectBy?: RejectScore | undefined };
   readonly training: Readonly<Record<string, unknown>>;
   readonly calibration: { readonly data: string; readonly split: string; readonly fingerprint: string; readonly percentile: number };
   readonly version: string;
@@ -74,9 +75,10 @@ export const environmentOf = (
     machine,
     cores,
   }: Pick<Circumstances, "command" | "sdim" | "node" | "onnxruntime" | "machine" | "cores">,
-  { path, sha256 }: Pick<MeasuredFile, "path" | "sha256">,
+  { path, sha256, model }: Pick<RecordedModel, "path" | "sha256" | "model">,
 ): RunReport["environment"] => ({
   model: path,
+  "rejects by": rejectScoreInWords(model),
   "SHA-256": sha256,
   command,
   sdim,

@@ -11,10 +11,10 @@ export const localFeatureStages = ["stage1", "stage2", "stage3", "stage4"] as co
 export type LocalFeatures = (typeof localFeatureStages)[number];
 
 /**
- * What says that an input is unknown, and is compared with thresholds: `likelihood`, log p(z|c) as in the paper, or `relative-likelihood`, log p(z|c)
- * minus its mean over the classes, which differs in what it refuses and not in the class it names.
+ * What says that an input is unknown, and is compared with thresholds: `likelihood`, log p(z|c) as in the paper, or `penalised-likelihood`, the same less a
+ * penalty for what lies between the classes (`src/nn/scorer.ts` has the formula). They differ in what is refused, never in the class that wins.
  */
-export const rejectScores = ["likelihood", "relative-likelihood"] as const;
+export const rejectScores = ["likelihood", "penalised-likelihood"] as const;
 export type RejectScore = (typeof rejectScores)[number];
 
 /** What a classifier is made of: everything that decides its parameters, and what it rejects by. */
@@ -33,9 +33,18 @@ export interface ModelConfig extends EncoderConfig {
   readonly rejectBy?: RejectScore | undefined;
 }
 
-/** In words of users: of the softmax head, the posterior. */
+/** What a model compares with thresholds. */
 export const rejectScoreOf = ({ head, rejectBy = "likelihood" }: Pick<ModelConfig, "head" | "rejectBy">): RejectScore | "posterior" =>
   head === "softmax" ? "posterior" : rejectBy;
+
+const scoreNames: Readonly<Record<RejectScore | "posterior", string>> = {
+  likelihood: "log-likelihood",
+  "penalised-likelihood": "penalised log-likelihood",
+  posterior: "log-posterior",
+};
+
+/** For a person: what a model compares with thresholds. */
+export const rejectScoreInWords = (model: Pick<ModelConfig, "head" | "rejectBy">): string => scoreNames[rejectScoreOf(model)];
 
 export interface Classified {
   /** Per class, higher is likelier: raw log-likelihoods (nats) or, for the softmax head, logits: [N, C]. */

@@ -1,4 +1,4 @@
-import { add, argMax, gather, greaterOrEqual, input, logSoftmax, mean, mul, oneHot, parameter, sub, sum } from "../graph/build.ts";
+import { add, argMax, gather, greaterOrEqual, input, logSoftmax, mean, mul, oneHot, parameter, relu, sub, sum } from "../graph/build.ts";
 import { gradients } from "../graph/gradients.ts";
 import { Graph, type Value } from "../graph/graph.ts";
 import { classify, type ModelConfig } from "./classifier.ts";
@@ -13,10 +13,11 @@ export interface Inference {
 /** Names of the tensors beside the network's own weights in a model file. */
 export const thresholdsName = "thresholds";
 export const logPriorsName = "log_priors";
+export const backgroundLimitName = "background_limit";
 
 /** What a model says of images before it decides. */
 export interface Scored {
-  /** Nats, [N, C]: what is compared with thresholds, by the model's `rejectBy`: log p(z|c), raw or relative; for the softmax head log p(c|x). */
+  /** Nats, [N, C]: what is compared with thresholds, by the model's `rejectBy`: log p(z|c), raw or penalised; for the softmax head log p(c|x). */
   readonly scores: Value;
   /** [N, d] */
   readonly representation: Value;
@@ -26,21 +27,25 @@ export interface Scored {
 export function score(net: Network, x: Value, config: ModelConfig): Scored {
   const { classScores, representation } = classify(net, x, config);
   if (config.head === "softmax") return { scores: logSoftmax(classScores), representation };
-  return { scores: config.rejectBy === "relative-likelihood" ? relativeToMean(classScores) : classScores, representation };
+  return { scores: config.rejectBy === "penalised-likelihood" ? penalised(classScores) : classScores, representation };
 }
 
 /**
- * Class log-likelihoods ll [N, C] against what the classes say on average:
- *   ll_c - 1/C sum_k ll_k = log [ p(z|c) / (p(z|1) .. p(z|C))^(1/C) ]
- * The geometric mean of Gaussians is one Gaussian (not normalised), so it stands for a background that all images share, as the single Gaussian does in
- * the relative Mahalanobis distance (Ren et al. 2021, arXiv 2106.09022). Differences between classes, and so the label and the posterior, stay.
+ * Class log-likelihoods ll [N, C] less what their mean has above the parameter `background_limit`, b0:
+ *   ll_c - max(0, b - b0),  b = 1/C sum_k ll_k = log (p(z|1) .. p(z|C))^(1/C)
+ * b is large where z lies between the classes, near to all of them for an image of one. b0 is a high percentile of b over the calibration images, so that
+ * nearly all of those have no penalty. A difference of ll_c and b alone would let in what is far from every class; cf. the relative Mahalanobis distance
+ * (Ren et al. 2021, arXiv 2106.09022), which takes the log-density of a single background Gaussian off. All classes have the same penalty: label and
+ * posterior stay.
  */
-const relativeToMean = (logLikelihoods: Value): Value => sub(logLikelihoods, mean(logLikelihoods, [1], true));
+function penalised(logLikelihoods: Value): Value {
+  const limit = parameter(logLikelihoods.graph, backgroundLimitName, [1]);
+  return sub(logLikelihoods, relu(sub(mean(logLikelihoods, [1], true), limit)));
+}
 
 /**
  * The verdicts on class log-likelihoods [N, C], by the parameters `thresholds` and, where there are priors, `log_priors`:
  *   label = argmax_c log p(z|c) + log p(c);  accepted = log p(z|label) >= threshold_label   (paper, 3.2 and Eq. 9)
- * With relative log-likelihoods the label is the same.
  */
 export function decide(scores: Value, classes: number, hasPriors: boolean): Readonly<Record<DecisionName, Value>> {
   const { graph } = scores;

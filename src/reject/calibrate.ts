@@ -1,10 +1,11 @@
 import { calibrationsOf, sourceOf, withCalibration, withOnlyCalibration } from "../classify/calibrations.ts";
 import type { CalibrationSource, ThresholdScope } from "../classify/card.ts";
 import { type Classification, Classifier } from "../classify/classifier.ts";
-import { type ModelFile, rejectingBy, withCard } from "../classify/model-file.ts";
+import { type ModelFile, rejecting, withCard } from "../classify/model-file.ts";
 import { UserError } from "../core/errors.ts";
 import type { ImageSet } from "../data/image-set.ts";
 import type { RejectScore } from "../nn/classifier.ts";
+import { backgroundLimit, withPenalty } from "./penalty.ts";
 import { classThresholds } from "./thresholds.ts";
 
 export interface CalibrateOptions {
@@ -32,23 +33,16 @@ export interface CalibratedModel {
  * Takes a model's thresholds anew from `data` (the training set, in the paper) and puts those at `percentile` in force; weights
  * stay, and so do thresholds of another source.
  * Errors: UserError when classes or channels differ from the model's, a class has no correctly classified sample, or the model cannot reject by what
- * is asked (see `rejectingBy`).
+ * is asked (see `rejecting`).
  */
 export async function calibrateModel(given: ModelFile, data: ImageSet, options: CalibrateOptions): Promise<CalibratedModel> {
-  const file = options.rejectBy === undefined ? given : rejectingBy(given, options.rejectBy);
-  const { card } = file;
-  if (data.classNames.join("\n") !== card.classNames.join("\n")) {
+  if (data.classNames.join("\n") !== given.card.classNames.join("\n")) {
     throw new UserError(
-      `calibration: the model knows the classes ${card.classNames.join(", ")}; ${data.name} has ${data.classNames.join(", ")}`,
+      `calibration: the model knows the classes ${given.card.classNames.join(", ")}; ${data.name} has ${data.classNames.join(", ")}`,
     );
   }
-  const classifier = await Classifier.load(file, options.threads === undefined ? {} : { threads: options.threads });
-  let classification: Classification;
-  try {
-    classification = await classifier.classify(data, options.onProgress ? { onProgress: options.onProgress } : {});
-  } finally {
-    await classifier.release();
-  }
+  const { file, classification } = await scored(given, data, options);
+  const { card } = file;
   const { classLogLikelihoods, labels: predictions } = classification;
   const { percentile, percentiles, thresholdsFor = "each-class" } = options;
   const wanted = [...new Set([...percentiles, percentile])].sort((a, b) => a - b);
@@ -69,4 +63,23 @@ export async function calibrateModel(given: ModelFile, data: ImageSet, options: 
   const calibrated = (file === given ? withCalibration : withOnlyCalibration)(card, calibration);
   const measured = { ...calibrated.measured, [source === "validation" ? "validationAccuracy" : "calibrationAccuracy"]: accuracy };
   return { file: withCard(file, { ...calibrated, measured }), classification };
+}
+
+/** The file with the score that is asked for, and what it says of the data; a penalty begins where this data says. */
+async function scored(given: ModelFile, data: ImageSet, options: CalibrateOptions): Promise<CalibratedModel> {
+  const { rejectBy } = options;
+  const plain = rejectBy === undefined ? given : rejecting(given, { rejectBy: "likelihood" });
+  const classification = await classified(plain, data, options);
+  if (rejectBy !== "penalised-likelihood") return { file: plain, classification };
+  const limit = backgroundLimit(classification, data.labels);
+  return { file: rejecting(plain, { rejectBy, backgroundLimit: limit }), classification: withPenalty(classification, limit) };
+}
+
+async function classified(file: ModelFile, data: ImageSet, { threads, onProgress }: CalibrateOptions): Promise<Classification> {
+  const classifier = await Classifier.load(file, threads === undefined ? {} : { threads });
+  try {
+    return await classifier.classify(data, onProgress ? { onProgress } : {});
+  } finally {
+    await classifier.release();
+  }
 }

@@ -42,7 +42,9 @@ export const trainConfigSchema = z
     patience: z.int().min(1).nullable().describe("epochs without a better validation score after which training ends; null: never"),
     keep: z.enum(keeps).describe("which weights become the model: of the last step or of the best epoch"),
     ema: z.number().gt(0).lt(1).nullable().describe("decay of the moving average of weights that is validated and exported; null: none"),
-    rejectBy: z.enum(rejectScores).describe("what is compared with thresholds: log p(z|c), or that minus its mean over the classes"),
+    rejectBy: z
+      .enum(rejectScores)
+      .describe("what is compared with thresholds: log p(z|c), or that less a penalty for what lies between the classes"),
     percentile: z.number().min(0).lt(100).describe("percentile of the thresholds put in force"),
     thresholdsFrom: z.enum(["training", "validation"]).describe("images the thresholds put in force are taken from"),
     thresholdsFor: z.enum(thresholdScopes).describe("whether every class has a threshold of its own or all have the same"),
@@ -144,10 +146,10 @@ export const savedConfigSchema = z.preprocess(
   trainConfigSchema,
 );
 
+/** Of what is trained: what it rejects by is decided when it is calibrated. */
 export function modelConfigOf(config: TrainConfig, classes: number, channels: 1 | 3): ModelConfig {
-  const { head, depth, widths, imageSize, dimension, critic, localFeatures, logSigmaFloor, rejectBy } = config;
-  const model = { head, classes, channels, imageSize, depth, widths, dimension, critic, localFeatures, logSigmaFloor };
-  return rejectBy === "likelihood" ? model : { ...model, rejectBy };
+  const { head, depth, widths, imageSize, dimension, critic, localFeatures, logSigmaFloor } = config;
+  return { head, classes, channels, imageSize, depth, widths, dimension, critic, localFeatures, logSigmaFloor };
 }
 
 export function lossConfigOf({ alpha, beta, gamma, miBound, margin, perDimension }: TrainConfig): LossConfig {

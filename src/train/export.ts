@@ -77,9 +77,10 @@ export async function writeModel(
   out: string,
   options: Pick<CalibrateOptions, "threads" | "onProgress">,
 ): Promise<{ readonly model: ModelFile; readonly modelPath: string }> {
-  const { percentile, thresholdsFor } = config;
+  const { percentile, thresholdsFor, rejectBy } = config;
   const calibration = { ...options, percentile, percentiles: storedPercentiles, thresholdsFor };
-  let { file } = await calibrateModel(draft, training, { ...calibration, source: "training" });
+  const score = rejectBy === "likelihood" ? {} : { rejectBy };
+  let { file } = await calibrateModel(draft, training, { ...calibration, ...score, source: "training" });
   if (validation) {
     ({ file } = await calibrateModel(file, validation, { ...calibration, source: "validation" }));
     file = withCard(file, putInForce(file.card, config.thresholdsFrom, percentile));

@@ -136,12 +136,12 @@ describe("good paths", () => {
 
   it("calibrate, to another score and one threshold for all, into another file", async () => {
     const strict = join(folder, "strict.onnx");
-    const scores = ["--reject-by", "relative-likelihood", "--thresholds-for", "all-classes"];
+    const scores = ["--reject-by", "penalised-likelihood", "--thresholds-for", "all-classes"];
     const before = readFileSync(model);
     const result = await json("calibrate", model, "--data", data, ...scores, "--out", strict);
-    expect(result).toMatchObject({ model: strict, rejectBy: "relative-likelihood", thresholdsFor: "all-classes" });
+    expect(result).toMatchObject({ model: strict, rejectBy: "penalised-likelihood", thresholdsFor: "all-classes" });
     expect(new Set((await json("inspect", strict))["thresholds"] as number[]).size).toBe(1);
-    expect((await sdim("inspect", strict)).stdout).toContain("of the relative log-likelihood of training images");
+    expect((await sdim("inspect", strict)).stdout).toContain("of the penalised log-likelihood of training images");
     expect((await json("evaluate", strict, "--data", data))["count"]).toBe(200);
     expect(readFileSync(model).equals(before)).toBe(true);
     const refused = await sdim("calibrate", model, "--use", "training", "--reject-by", "likelihood");

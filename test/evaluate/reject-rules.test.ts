@@ -72,8 +72,8 @@ describe("reject rules", () => {
     expect(table.rows.map(({ label }) => label)).toEqual([
       "SDIM ResNet10, mnist -> garments: likelihood, a threshold per class",
       "SDIM ResNet10, mnist -> garments: likelihood, one threshold",
-      "SDIM ResNet10, mnist -> garments: relative likelihood, a threshold per class",
-      "SDIM ResNet10, mnist -> garments: relative likelihood, one threshold",
+      "SDIM ResNet10, mnist -> garments: penalised likelihood, a threshold per class",
+      "SDIM ResNet10, mnist -> garments: penalised likelihood, one threshold",
     ]);
     const last = table.rows.map(({ cells }) => cells.at(-1)!.ours);
     expect(last).toEqual(rules.map(({ published }, i) => (i % 2 === 0 ? published!.decisionAuroc : published!.auroc)));

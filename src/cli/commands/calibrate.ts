@@ -5,11 +5,11 @@ import { encodeModelFile, type ModelFile, readModelFile, withCard } from "../../
 import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import type { Split } from "../../data/registry.ts";
-import { type RejectScore, rejectScoreOf, rejectScores } from "../../nn/classifier.ts";
+import { type RejectScore, rejectScoreInWords, rejectScoreOf, rejectScores } from "../../nn/classifier.ts";
 import { calibrateModel } from "../../reject/calibrate.ts";
 import { storedPercentiles } from "../../train/train.ts";
 import { dataDirOption, dataOption, numberList } from "../options.ts";
-import { inWords, ProgressLine, printJson, printLine } from "../output.ts";
+import { ProgressLine, printJson, printLine } from "../output.ts";
 import { type DataOptions, loadOptions, loadWithProgress, optionsOfModel, ownImageOptions, requireOwnImages } from "../own-images.ts";
 
 interface CalibrateCommandOptions extends DataOptions {
@@ -51,7 +51,7 @@ export function addCalibrate(program: Command): void {
     .option("--json", "print the thresholds as JSON on stdout")
     .addHelpText(
       "after",
-      "\nExamples:\n  $ sdim calibrate runs/a/model.onnx --data mnist --percentile 2\n  $ sdim calibrate runs/a/model.onnx --use validation\n  $ sdim calibrate runs/a/model.onnx --data photos --reject-by relative-likelihood --thresholds-for all-classes --out strict.onnx",
+      "\nExamples:\n  $ sdim calibrate runs/a/model.onnx --data mnist --percentile 2\n  $ sdim calibrate runs/a/model.onnx --use validation\n  $ sdim calibrate runs/a/model.onnx --data photos --reject-by penalised-likelihood --thresholds-for all-classes --out strict.onnx",
     );
   ownImageOptions(command, false).action(async (path: string, options: CalibrateCommandOptions) => {
     const model = readModelFile(path);
@@ -93,7 +93,7 @@ function print(path: string, card: ModelCard): void {
   const { data, split, percentile, counts, thresholdsFor } = card.calibration;
   const scope = thresholdsFor === "all-classes" ? ", one for all classes" : "";
   printLine(
-    `${path}: thresholds of the ${inWords(rejectScoreOf(card.model))} at percentile ${percentile} of ${data} (${split}), ${sourceOf(card.calibration)} images${scope}`,
+    `${path}: thresholds of the ${rejectScoreInWords(card.model)} at percentile ${percentile} of ${data} (${split}), ${sourceOf(card.calibration)} images${scope}`,
   );
   const inForce = card.calibration.thresholds.find((set) => set.percentile === percentile)!;
   for (const [c, name] of card.classNames.entries())

@@ -2,8 +2,8 @@ import type { Command } from "commander";
 import { calibrationsOf, sourceOf } from "../../classify/calibrations.ts";
 import type { Calibration } from "../../classify/card.ts";
 import { readModelFile, thresholdsInForce } from "../../classify/model-file.ts";
-import { rejectScoreOf } from "../../nn/classifier.ts";
-import { inWords, printJson, printLine } from "../output.ts";
+import { rejectScoreInWords } from "../../nn/classifier.ts";
+import { printJson, printLine } from "../output.ts";
 
 export function addInspect(program: Command): void {
   program
@@ -35,7 +35,7 @@ export function addInspect(program: Command): void {
         const from = `${sourceOf(one)} images, ${one.data} (${one.split})${scope}`;
         printLine(
           i === 0
-            ? `  rejects  below percentile ${one.percentile} of the ${inWords(rejectScoreOf(model))} of ${from}; stored: ${stored}`
+            ? `  rejects  below percentile ${one.percentile} of the ${rejectScoreInWords(model)} of ${from}; stored: ${stored}`
             : `  stored   thresholds of ${from}: ${stored}`,
         );
       });

@@ -1,6 +1,7 @@
 import type { ThresholdScope } from "../../classify/card.ts";
 import type { Classification } from "../../classify/classifier.ts";
 import type { RejectScore } from "../../nn/classifier.ts";
+import { backgroundLimit, withPenalty } from "../../reject/penalty.ts";
 import { classThresholds } from "../../reject/thresholds.ts";
 import type { OodEvaluation, RejectionRow, Thresholds } from "../evaluation.ts";
 import { evaluateInDistribution } from "../in-distribution.ts";
@@ -20,8 +21,8 @@ export interface RejectRule {
 export const rejectRules: readonly RejectRule[] = [
   { score: "likelihood", thresholdsFor: "each-class" },
   { score: "likelihood", thresholdsFor: "all-classes" },
-  { score: "relative-likelihood", thresholdsFor: "each-class" },
-  { score: "relative-likelihood", thresholdsFor: "all-classes" },
+  { score: "penalised-likelihood", thresholdsFor: "each-class" },
+  { score: "penalised-likelihood", thresholdsFor: "all-classes" },
 ];
 
 export const rulePercentiles = [1, 5] as const;
@@ -52,27 +53,16 @@ export interface MeasuredRule {
   readonly published?: RuleOod;
 }
 
-/** The verdicts of the same model had it rejected by relative likelihood (`src/nn/scorer.ts` has the formula); `accepted` and thresholds are not made anew. */
-export function byRelativeLikelihood(verdicts: Classification, classCount: number): Classification {
-  const classLogLikelihoods = verdicts.classLogLikelihoods.slice();
-  for (let start = 0; start < classLogLikelihoods.length; start += classCount) {
-    const row = classLogLikelihoods.subarray(start, start + classCount);
-    const mean = row.reduce((total, value) => total + value, 0) / classCount;
-    for (let c = 0; c < classCount; c++) row[c]! -= mean;
-  }
-  const logLikelihoods = Float32Array.from(verdicts.labels, (label, i) => classLogLikelihoods[i * classCount + label]!);
-  return { ...verdicts, classLogLikelihoods, logLikelihoods };
-}
-
 export function measureRules(
   sets: RuleSets,
   classNames: readonly string[],
   options: { bootstrap?: BootstrapOptions } = {},
 ): MeasuredRule[] {
   const classCount = classNames.length;
+  const { verdicts, labels } = sets.training;
+  const limit = backgroundLimit(verdicts, labels);
   return rejectRules.map((rule) => {
-    const scored = (verdicts: Classification) => (rule.score === "likelihood" ? verdicts : byRelativeLikelihood(verdicts, classCount));
-    const { verdicts, labels } = sets.training;
+    const scored = (set: Classification) => (rule.score === "likelihood" ? set : withPenalty(set, limit));
     const { thresholds } = classThresholds({
       classLogLikelihoods: scored(verdicts).classLogLikelihoods,
       labels,
@@ -98,7 +88,7 @@ const meanOf = (values: readonly number[]): number | null =>
 
 const names: Readonly<Record<RejectScore | ThresholdScope, string>> = {
   likelihood: "likelihood",
-  "relative-likelihood": "relative likelihood",
+  "penalised-likelihood": "penalised likelihood",
   "each-class": "a threshold per class",
   "all-classes": "one threshold",
 };
@@ -127,7 +117,7 @@ export function rulesTable(
       rules.map((measured) => ({ label: labelOf(model, published, measured.rule), cells: cellsOf(measured) })),
     ),
     notes: [
-      "Relative likelihood: log p(z|c) minus its mean over the classes. One threshold: the percentile of the samples of all classes together. Thresholds are of the training images, those that were classified right.",
+      "Penalised likelihood: log p(z|c) less what its mean over the classes has above the 99th percentile of that mean over the training images (docs/training.md). One threshold: the percentile of the samples of all classes together. Thresholds are of the training images, those that were classified right.",
       "Synthetic outliers: the mean over uniform noise, Gaussian noise, constant images and shuffled patches of the test images, 2,000 each. Rejected: by the decision rule. Class-wise protocol: as in Table 3, on the out-of-distribution set.",
       "AUROC: of the rule as its percentile goes from 0 to 100, so within the winning class where each class has a threshold.",
       "Whoever chooses a rule by the out-of-distribution set has tuned on it: the synthetic outliers are there to choose by.",
