@@ -32,7 +32,7 @@ export { attackInChunks } from "./attacks/run-folder.ts";
 export { networkImages } from "./attacks/samples.ts";
 export { transfer } from "./attacks/transfer.ts";
 export { calibrationsOf, putInForce, sourceOf, thresholdsAt } from "./classify/calibrations.ts";
-export type { Calibration, CalibrationSource, ModelCard, ThresholdSet } from "./classify/card.ts";
+export type { Calibration, CalibrationSource, ModelCard, ThresholdScope, ThresholdSet } from "./classify/card.ts";
 export { type ClassGaussians, classGaussiansOf, distancesToMeans } from "./classify/class-gaussians.ts";
 export { decideAt } from "./classify/classification.ts";
 export {
@@ -85,6 +85,7 @@ export type { RunReport } from "./evaluate/report/types.ts";
 export { renderTable } from "./evaluate/summary.ts";
 export { type Comparison, compare as compareExport } from "./export/compare.ts";
 export { exportSmall, type SmallFormat, type SmallOptions } from "./export/export.ts";
+export type { RejectScore } from "./nn/classifier.ts";
 export { type CalibratedModel, type CalibrateOptions, calibrateModel as calibrate } from "./reject/calibrate.ts";
 export type { Provider } from "./runtime/session.ts";
 export { type ScoreOptions, type ScoreProgress, type ScoreSummary, score } from "./score/score.ts";
