@@ -33,11 +33,16 @@ export interface StudyDataOptions {
 /** Of the split into training and validation images, and of the synthetic sets: one for all trainings, so that all are judged by the same images. */
 const dataSeed = 0;
 
-/** Errors: as `loadDataset`, `balanced`, `holdOut` and `withoutClasses`; UserError for a class that the data has not (with the nearest match). */
+/** Errors: as `loadDataset`, `balanced`, `holdOut` and `withoutClasses`; UserError for a class that the data has not (with the nearest match), or a test split that is the training images. */
 export async function loadStudyData(study: Study, { dataDir, svhn, load = loadDataset }: StudyDataOptions = {}): Promise<StudyData> {
   const loading: LoadOptions = { imageSize: study.base.config.imageSize, ...(dataDir === undefined ? {} : { dataDir }) };
   const whole = await load(study.data, "train", loading);
   const wholeTest = await load(study.data, "test", whole.origin ? { ...loading, ...whole.origin.choices } : loading);
+  if (wholeTest.fingerprint === whole.fingerprint) {
+    throw new UserError(
+      `${study.data}: a study needs test images of their own, these are the training images; take data with a test split`,
+    );
+  }
   const heldOut = classNumbers(study.heldOutClasses, whole);
   const train = heldOut.length > 0 ? withoutClasses(whole, heldOut) : { known: whole };
   const test = heldOut.length > 0 ? withoutClasses(wholeTest, heldOut) : { known: wholeTest };

@@ -160,5 +160,26 @@ describe("training", () => {
     expect((JSON.parse(trained.stdout) as { testAccuracy: number }).testAccuracy).toBeGreaterThan(0.9);
     const evaluated = await sdim("evaluate", join(out, "model.onnx"), "--data", data, "--ood", records, "--json");
     expect(JSON.parse(evaluated.stdout)).toMatchObject({ count: 50, ood: [{ data: records, count: 20 }] });
+    expect(evaluated.stderr).not.toContain("trained on these very images");
+  });
+
+  it("measures no test accuracy on the one file that was trained on, and says so of an evaluation on it", async () => {
+    const records = join(folder, "alone.bin");
+    writeFileSync(records, striped(200));
+    const out = join(folder, "alone");
+    const tiny = ["--widths", "16,16,32,32", "--image-size", "16", "--dimension", "8", "--batch-size", "32", "--learning-rate", "0.005"];
+    const options = ["--epochs", "12", "--head", "softmax", "--validation", "0.2", ...tiny];
+    const trained = await sdim("train", "--data", records, "--out", out, ...options, "--json");
+    expect(trained.stderr).toContain("has the same images for it; --validation 0.1 holds some out");
+    expect(JSON.parse(trained.stdout)).toMatchObject({ testAccuracy: null, validationAccuracy: expect.any(Number) });
+    const evaluated = await sdim("evaluate", join(out, "model.onnx"), "--data", records, "--json");
+    expect(evaluated.stderr).toContain("trained on these very images");
+    const study = join(folder, "study.yaml");
+    writeFileSync(
+      study,
+      `name: a\ndata: ${records}\nseeds: [1, 2]\noutliers: [constant]\nvariants:\n  m: { description: m, config: { margin: 5 } }\n`,
+    );
+    const ablated = await sdim("ablate", study, "--out", join(folder, "study"), "--runs", join(folder, "studies"));
+    expect([ablated.code, ablated.stderr]).toEqual([2, expect.stringContaining("a study needs test images of their own")]);
   });
 });

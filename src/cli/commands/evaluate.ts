@@ -1,4 +1,6 @@
 import { type Command, Option } from "commander";
+import { z } from "zod";
+import type { ModelCard } from "../../classify/card.ts";
 import { Classifier } from "../../classify/classifier.ts";
 import { commandLine } from "../../core/circumstances.ts";
 import { writeFileAtomic } from "../../core/files.ts";
@@ -13,7 +15,7 @@ import { renderTable } from "../../evaluate/summary.ts";
 import type { Provider } from "../../runtime/session.ts";
 import { loadOod, type OodOptions, oodOptions } from "../ood.ts";
 import { dataDirOption, dataOption, machineOptions, numberList, wholeNumber } from "../options.ts";
-import { ProgressLine, printJson, printLine } from "../output.ts";
+import { note, ProgressLine, printJson, printLine } from "../output.ts";
 import { type DataOptions, loadOptions, loadWithProgress, optionsOfModel, ownImageOptions, requireOwnImages } from "../own-images.ts";
 
 interface EvaluateCommandOptions extends DataOptions, OodOptions {
@@ -55,6 +57,10 @@ export function addEvaluate(program: Command): void {
     const data = await loadWithProgress(options.data, options.split, loading);
     const ood = await loadOod(options, data, classifier.card.model.channels, loading);
     requireOwnImages(options, [data, ...ood]);
+    if (options.split !== "train" && wasTrainedOn(classifier.card, data))
+      note(
+        `${data.name} (${data.split}): the model was trained on these very images; new ones are right less often and rejected more often`,
+      );
     const line = new ProgressLine();
     const run = await evaluate(classifier, data, {
       ood,
@@ -76,6 +82,14 @@ export function addEvaluate(program: Command): void {
     if (options.json) printJson(evaluation);
     else printLine(renderTable(evaluation));
   });
+}
+
+const cardTraining = z.object({ data: z.object({ fingerprint: z.string() }) });
+
+/** Cards by hand may not say. */
+function wasTrainedOn({ training }: ModelCard, { fingerprint }: ImageSet): boolean {
+  const said = cardTraining.safeParse(training);
+  return said.success && said.data.data.fingerprint === fingerprint;
 }
 
 const reportOf = (

@@ -108,7 +108,7 @@ async function runTrain(options: TrainCommandOptions & Record<string, unknown>):
   requireOwnImages(options, [whole]);
   const data = options.limit === undefined ? whole : takeFirst(whole, options.limit);
   // Before training: what is wrong with it is better known now than hours later.
-  const test = await testSplit(spec, whole.origin ? { ...loading, ...whole.origin.choices } : loading);
+  const test = await testSplit(spec, whole, whole.origin ? { ...loading, ...whole.origin.choices } : loading);
   const result = await trainWithProgress(options, start.config, data);
   const accuracy = test && (await measure(result, test));
   if (options.json) {
@@ -183,9 +183,13 @@ export async function trainWithProgress(machine: TrainingMachine, config: TrainC
   }
 }
 
-async function testSplit(spec: string, loading: LoadOptions): Promise<ImageSet | undefined> {
+/** undefined: there is none, or it is what is trained on, as with a single file of records. */
+async function testSplit(spec: string, training: ImageSet, loading: LoadOptions): Promise<ImageSet | undefined> {
   try {
-    return await loadWithProgress(spec, "test", loading);
+    const test = await loadWithProgress(spec, "test", loading);
+    if (test.fingerprint !== training.fingerprint) return test;
+    note(`will not be measured on a test split: ${spec} has the same images for it; --validation 0.1 holds some out`);
+    return undefined;
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     note(`will not be measured on a test split: ${error.message}`);
