@@ -123,7 +123,7 @@ describe("runs", () => {
 describe("thresholds of both sides", () => {
   it("are shown by inspect and put in force by calibrate --use", async () => {
     const { stdout } = await sdim("inspect", model);
-    expect(stdout).toMatch(/rejects +below percentile 1 of validation images, .* \(validation\)/);
+    expect(stdout).toMatch(/rejects +below percentile 1 of the log-likelihood of validation images, .* \(validation\)/);
     expect(stdout).toMatch(/class +validation \(in force\) +training\n/);
     const before = thresholdsInForce(readModelFile(model).card);
     const switched = await json("calibrate", model, "--use", "training", "--percentile", "5");

@@ -170,7 +170,7 @@ it("every shipped model can be chosen: a shirt is a shirt to the one of garments
   });
   await node.release();
   expect([node.card.classNames[shirt.labels[0]!], shirt.accepted[0]]).toEqual(["Shirt", 1]);
-  await page.locator(".card", { hasText: "T-shirt/top" }).getByRole("button").click();
+  await page.locator(".card").getByRole("button", { name: "Use this model : fashion-mnist", exact: true }).click();
   await shownWords(page, "Shirt accepted");
   await page.getByRole("combobox", { name: "Model" }).selectOption("mnist-softmax");
   await page.getByRole("heading", { name: "Log-probability of each class" }).waitFor();
