@@ -15,7 +15,7 @@ export interface CalibrateOptions {
   readonly percentiles: readonly number[];
   /** What `data` is to the model; where it is not said, "training" if it is the data of the training thresholds, else "given". */
   readonly source?: CalibrationSource;
-  /** Default: each class for itself. */
+  /** Default: as in the calibration in force, each class for itself where it does not say. */
   readonly thresholdsFor?: ThresholdScope;
   /** What the thresholds are of; default: what the model rejects by already. Thresholds of another score are dropped. */
   readonly rejectBy?: RejectScore;
@@ -44,7 +44,7 @@ export async function calibrateModel(given: ModelFile, data: ImageSet, options: 
   const { file, classification } = await scored(given, data, options);
   const { card } = file;
   const { classLogLikelihoods, labels: predictions } = classification;
-  const { percentile, percentiles, thresholdsFor = "each-class" } = options;
+  const { percentile, percentiles, thresholdsFor = given.card.calibration.thresholdsFor ?? "each-class" } = options;
   const wanted = [...new Set([...percentiles, percentile])].sort((a, b) => a - b);
   const { thresholds, counts } = classThresholds({
     classLogLikelihoods,

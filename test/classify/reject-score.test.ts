@@ -138,5 +138,8 @@ describe("a training", () => {
     const { card } = (await calibrateModel(readModelFile(path), training, options)).file;
     expect(card.calibration.thresholds).toEqual(made.thresholds.filter(({ percentile }) => calibration.percentiles.includes(percentile)));
     expect(card.model).toEqual(model.card.model);
+    const again = (await calibrateModel(model, training, { percentile: 5, percentiles: [] })).file.card.calibration;
+    expect(again.thresholdsFor).toBe("all-classes");
+    expect(again.thresholds).toEqual(made.thresholds.filter(({ percentile }) => percentile === 5));
   });
 });

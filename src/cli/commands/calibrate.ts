@@ -39,7 +39,9 @@ export function addCalibrate(program: Command): void {
       ),
     )
     .addOption(
-      new Option("--thresholds-for <scope>", "a threshold for each class, or one for all (default: each-class)").choices(thresholdScopes),
+      new Option("--thresholds-for <scope>", "a threshold for each class, or one for all (default: as the model has them already)").choices(
+        thresholdScopes,
+      ),
     )
     .addOption(
       new Option("--use <source>", "put thresholds of this source in force")
