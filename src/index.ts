@@ -85,7 +85,7 @@ export type { RunReport } from "./evaluate/report/types.ts";
 export { renderTable } from "./evaluate/summary.ts";
 export { type Comparison, compare as compareExport } from "./export/compare.ts";
 export { exportSmall, type SmallFormat, type SmallOptions } from "./export/export.ts";
-export type { RejectScore } from "./nn/classifier.ts";
+export type { RejectScore } from "./nn/reject-score.ts";
 export { type CalibratedModel, type CalibrateOptions, calibrateModel as calibrate } from "./reject/calibrate.ts";
 export type { Provider } from "./runtime/session.ts";
 export { type ScoreOptions, type ScoreProgress, type ScoreSummary, score } from "./score/score.ts";

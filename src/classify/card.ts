@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { messageOf, UserError } from "../core/errors.ts";
-import { localFeatureStages, type ModelConfig, rejectScores } from "../nn/classifier.ts";
+import { localFeatureStages, type ModelConfig } from "../nn/classifier.ts";
+import { rejectScores } from "../nn/reject-score.ts";
 
 // What a model file says of itself, in its ONNX metadata under `sdim`: everything but the tensors.
 

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { calibrationSources } from "../classify/card.ts";
 import { UserError } from "../core/errors.ts";
-import { rejectScores } from "../nn/classifier.ts";
+import { rejectScores } from "../nn/reject-score.ts";
 import type { Evaluation } from "./evaluation.ts";
 import { readJsonFile } from "./json-file.ts";
 import type { Display, RecordedModel } from "./record.ts";
@@ -111,6 +111,9 @@ const displaySchema = z.object({
   ),
 }) satisfies z.ZodType<Display>;
 
+/** What says by which score a model rejects. */
+const modelSchema = z.object({ head: z.enum(["sdim", "softmax"]), depth: z.int(), rejectBy: z.enum(rejectScores).optional() });
+
 const recordSchema = z.object({
   circumstances: z.object({
     command: z.string(),
@@ -124,7 +127,7 @@ const recordSchema = z.object({
   modelFile: z.object({
     path: z.string(),
     sha256: z.string(),
-    model: z.object({ head: z.enum(["sdim", "softmax"]), depth: z.int(), rejectBy: z.enum(rejectScores).optional() }).catchall(z.unknown()),
+    model: modelSchema.catchall(z.unknown()),
     training: z.record(z.string(), z.unknown()),
     calibration: z.object({ data: z.string(), split: z.string(), fingerprint: z.string(), percentile: z.number() }),
     version: z.string(),
@@ -133,8 +136,9 @@ const recordSchema = z.object({
   display: displaySchema.optional(),
 });
 
-/** Without the model file. */
-export const evaluationRecordSchema = recordSchema.omit({ modelFile: true });
+/** A record as the web page gets it: of the model file what it is, not where it lies. */
+export const evaluationViewSchema = recordSchema.omit({ modelFile: true }).extend({ model: modelSchema });
+export type EvaluationView = z.infer<typeof evaluationViewSchema>;
 
 /** A record as far as a report shows it. */
 export type ReadRecord = z.infer<typeof recordSchema>;

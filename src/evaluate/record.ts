@@ -1,7 +1,7 @@
 import type { ModelCard } from "../classify/card.ts";
 import { type Circumstances, circumstances } from "../core/circumstances.ts";
 import { fileDigest } from "../core/files.ts";
-import { type RejectScore, rejectScoreInWords } from "../nn/classifier.ts";
+import { type RejectScore, rejectScoreInWords } from "../nn/reject-score.ts";
 import { runtimeVersion } from "../runtime/session.ts";
 import type { Evaluation } from "./evaluation.ts";
 import type { ExampleGroup, RunReport } from "./report/types.ts";

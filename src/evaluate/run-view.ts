@@ -7,7 +7,7 @@ import type { EpochRecord, HistoryRecord } from "../train/records.ts";
 import { type RunSummary, summaryOf } from "../train/run-summary.ts";
 import { differencesFromDefaults, filesOfRun, isRun, type Run, readRun } from "../train/runs.ts";
 import { thinned } from "./metrics/ranking.ts";
-import { type ReadRecord, readRecord } from "./record-schema.ts";
+import { type EvaluationView, type ReadRecord, readRecord } from "./record-schema.ts";
 import { inPlainWords, type RobustnessReport } from "./robustness/report.ts";
 import { readRobustness } from "./robustness/report-schema.ts";
 
@@ -42,7 +42,7 @@ export interface RunView extends ListedRun {
   readonly epochRecords: readonly EpochRecord[];
   /** How many there are of each. */
   readonly counts: { readonly history: number; readonly epochRecords: number };
-  readonly evaluation: Omit<ReadRecord, "modelFile"> | null;
+  readonly evaluation: EvaluationView | null;
   readonly robustness: { readonly report: RobustnessReport; readonly words: readonly string[] } | null;
   /** What of its files cannot be read, and why. */
   readonly problems: readonly string[];
@@ -112,7 +112,7 @@ export class RunFolder {
       history: thinned(history.length, mostRecords).map((i) => history[i]!),
       epochRecords: thinned(epochs.length, mostRecords).map((i) => epochs[i]!),
       counts: { history: history.length, epochRecords: epochs.length },
-      evaluation: record && withoutModelFile(record),
+      evaluation: record && viewOf(record),
       robustness: report && { report, words: inPlainWords(report) },
       problems,
     };
@@ -147,7 +147,10 @@ export class RunFolder {
   }
 }
 
-const withoutModelFile = ({ modelFile: _, ...rest }: ReadRecord): Omit<ReadRecord, "modelFile"> => rest;
+function viewOf({ modelFile: { model }, ...rest }: ReadRecord): EvaluationView {
+  const { head, depth, rejectBy } = model;
+  return { ...rest, model: { head, depth, rejectBy } };
+}
 
 const statsOf = (folder: string): (Stats | undefined)[] =>
   [...filesOfRun(folder), evaluationPath(folder), robustnessPath(folder)].map((path) =>

@@ -2,6 +2,7 @@ import type { Value } from "../graph/graph.ts";
 import { type CriticKind, criticScores, type Negatives, type Scores } from "./critic.ts";
 import { classLogLikelihoods } from "./gaussians.ts";
 import type { Network } from "./network.ts";
+import type { RejectScore } from "./reject-score.ts";
 import { type EncoderConfig, encode } from "./resnet.ts";
 
 /** `sdim`: class Gaussians over a representation. `softmax`: the discriminative counterpart, the same encoder with class logits. */
@@ -9,13 +10,6 @@ export type Head = "sdim" | "softmax";
 
 export const localFeatureStages = ["stage1", "stage2", "stage3", "stage4"] as const;
 export type LocalFeatures = (typeof localFeatureStages)[number];
-
-/**
- * What says that an input is unknown, and is compared with thresholds: `likelihood`, log p(z|c) as in the paper, or `penalised-likelihood`, the same less a
- * penalty for what lies between the classes (`src/nn/scorer.ts` has the formula). They differ in what is refused, never in the class that wins.
- */
-export const rejectScores = ["likelihood", "penalised-likelihood"] as const;
-export type RejectScore = (typeof rejectScores)[number];
 
 /** What a classifier is made of: everything that decides its parameters, and what it rejects by. */
 export interface ModelConfig extends EncoderConfig {
@@ -32,19 +26,6 @@ export interface ModelConfig extends EncoderConfig {
   /** Of the sdim head; the paper's where not said. The softmax head rejects by log p(c|x). */
   readonly rejectBy?: RejectScore | undefined;
 }
-
-/** What a model compares with thresholds. */
-export const rejectScoreOf = ({ head, rejectBy = "likelihood" }: Pick<ModelConfig, "head" | "rejectBy">): RejectScore | "posterior" =>
-  head === "softmax" ? "posterior" : rejectBy;
-
-const scoreNames: Readonly<Record<RejectScore | "posterior", string>> = {
-  likelihood: "log-likelihood",
-  "penalised-likelihood": "penalised log-likelihood",
-  posterior: "log-posterior",
-};
-
-/** For a person: what a model compares with thresholds. */
-export const rejectScoreInWords = (model: Pick<ModelConfig, "head" | "rejectBy">): string => scoreNames[rejectScoreOf(model)];
 
 export interface Classified {
   /** Per class, higher is likelier: raw log-likelihoods (nats) or, for the softmax head, logits: [N, C]. */

@@ -4,7 +4,7 @@ import { type Classification, Classifier } from "../classify/classifier.ts";
 import { type ModelFile, rejecting, withCard } from "../classify/model-file.ts";
 import { UserError } from "../core/errors.ts";
 import type { ImageSet } from "../data/image-set.ts";
-import type { RejectScore } from "../nn/classifier.ts";
+import type { RejectScore } from "../nn/reject-score.ts";
 import { backgroundLimit, withPenalty } from "./penalty.ts";
 import { classThresholds } from "./thresholds.ts";
 

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { evaluationRecordSchema } from "../evaluate/record-schema.ts";
+import { evaluationViewSchema } from "../evaluate/record-schema.ts";
 import { robustnessSchema } from "../evaluate/robustness/report-schema.ts";
 import type { ListedRun, RunList, RunView } from "../evaluate/run-view.ts";
 import { trainConfigSchema } from "../train/config.ts";
@@ -39,7 +39,7 @@ export const runView = listed.extend({
   history: z.array(historyRecord).describe("averages over 20 steps; 1,000 at most, evenly spaced"),
   epochRecords: z.array(epochRecord).describe("an epoch each, with what the held-out images say; 1,000 at most, evenly spaced"),
   counts: z.object({ history: z.int(), epochRecords: z.int() }).describe("how many there are"),
-  evaluation: evaluationRecordSchema.nullable().describe("evaluation.json of the folder, which sdim evaluate --out wrote"),
+  evaluation: evaluationViewSchema.nullable().describe("evaluation.json of the folder, which sdim evaluate --out wrote"),
   robustness: z
     .object({ report: robustnessSchema, words: z.array(z.string()).describe("what it means") })
     .nullable()

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { rejectScores } from "../nn/classifier.ts";
+import { rejectScores } from "../nn/reject-score.ts";
 
 // The one truth about what goes in and out: requests are checked against these, and /docs is made from them.
 

@@ -4,7 +4,8 @@ import { UserError } from "../core/errors.ts";
 import { oneOf } from "../core/names.ts";
 import { miBounds } from "../losses/bounds.ts";
 import type { LossConfig } from "../losses/losses.ts";
-import { localFeatureStages, type ModelConfig, rejectScores } from "../nn/classifier.ts";
+import { localFeatureStages, type ModelConfig } from "../nn/classifier.ts";
+import { rejectScores } from "../nn/reject-score.ts";
 
 export const keeps = ["last", "lowest-training-loss", "best-validation"] as const;
 

@@ -358,6 +358,16 @@ describe("renderReport", () => {
     expect(panel.querySelectorAll('[fill="var(--outside)"]').length).toBeGreaterThan(0);
   });
 
+  it.each([
+    [{ head: "sdim", depth: 10 }, "log p(z|one), nats", "Distribution of the log-likelihood"],
+    [{ head: "sdim", depth: 10, rejectBy: "penalised-likelihood" }, "log p(z|one) less the penalty, nats", "Distribution of the penalised"],
+    [{ head: "softmax", depth: 10 }, "log p(one|x), nats", "Distribution of the log-posterior"],
+  ] as const)("names what %o compares with thresholds", (model, axis, heading) => {
+    const page = renderReport({ ...report, card: { ...report.card, model } });
+    expect(chartOf(page, "Class one:").textContent).toContain(axis);
+    expect(parseHTML(page).document.body.textContent).toContain(heading);
+  });
+
   it("does not speak of a rest where nothing is accepted", () => {
     const intervals = { rejectionRate: null, selectiveAccuracy: null };
     const rejection = [{ percentile: 1, source: "training" as const, rejectionRate: 1, selectiveAccuracy: null, intervals }];

@@ -5,7 +5,7 @@ import { encodeModelFile, type ModelFile, readModelFile, withCard } from "../../
 import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import type { Split } from "../../data/registry.ts";
-import { type RejectScore, rejectScoreInWords, rejectScoreOf, rejectScores } from "../../nn/classifier.ts";
+import { type RejectScore, rejectScoreInWords, rejectScoreOf, rejectScores } from "../../nn/reject-score.ts";
 import { calibrateModel } from "../../reject/calibrate.ts";
 import { storedPercentiles } from "../../train/train.ts";
 import { dataDirOption, dataOption, numberList } from "../options.ts";

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { calibrationsOf, sourceOf } from "../../classify/calibrations.ts";
 import type { Calibration } from "../../classify/card.ts";
 import { readModelFile, thresholdsInForce } from "../../classify/model-file.ts";
-import { rejectScoreInWords } from "../../nn/classifier.ts";
+import { rejectScoreInWords } from "../../nn/reject-score.ts";
 import { printJson, printLine } from "../output.ts";
 
 export function addInspect(program: Command): void {

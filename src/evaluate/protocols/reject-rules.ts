@@ -1,6 +1,6 @@
 import type { ThresholdScope } from "../../classify/card.ts";
 import type { Classification } from "../../classify/classifier.ts";
-import type { RejectScore } from "../../nn/classifier.ts";
+import type { RejectScore } from "../../nn/reject-score.ts";
 import { backgroundLimit, withPenalty } from "../../reject/penalty.ts";
 import { classThresholds } from "../../reject/thresholds.ts";
 import type { OodEvaluation, RejectionRow, Thresholds } from "../evaluation.ts";

@@ -1,10 +1,11 @@
 import type { PlotOptions } from "@observablehq/plot";
 import * as Plot from "@observablehq/plot";
+import { rejectScoreInWords, rejectScoreOfClass } from "../../nn/reject-score.ts";
 import type { EpochRecord, HistoryRecord } from "../../train/records.ts";
 import { inside, outside, type TitledChart } from "./chart.ts";
 import type { RunReport } from "./types.ts";
 
-// How training went, and how log-likelihoods are distributed.
+// How training went, and how what is compared with thresholds is distributed.
 
 const curveTitles: Readonly<Record<string, string>> = {
   loss: "Total loss",
@@ -19,9 +20,12 @@ const curveTitles: Readonly<Record<string, string>> = {
 /** Of a metric by its name in the records. */
 export const titleOf = (metric: string): string => curveTitles[metric] ?? metric;
 
+/** Over the histograms of a model. */
+export const histogramsHeading = (model: ReportedScores["card"]["model"]): string => `Distribution of the ${rejectScoreInWords(model)}`;
+
 /** What histograms are drawn of. */
 export interface ReportedScores extends Pick<RunReport, "scores" | "thresholds"> {
-  readonly card: { readonly classNames: readonly string[] };
+  readonly card: Pick<RunReport["card"], "classNames" | "model">;
 }
 
 interface Point {
@@ -115,12 +119,12 @@ export function classHistograms({ scores, thresholds, card }: ReportedScores, ou
     ].flatMap(({ values, fill }) => histogram(values, low, high, bins).map((bar) => ({ ...bar, fill })));
     return {
       title: name,
-      label: `Class ${name}: log-likelihoods of its test images, ${median(own)}${out ? `, and of ${out.data}, ${median(other)}` : ""}; threshold ${lines[0]?.value.toFixed(0)}`,
+      label: `Class ${name}: ${rejectScoreInWords(card.model)}s of its test images, ${median(own)}${out ? `, and of ${out.data}, ${median(other)}` : ""}; threshold ${lines[0]?.value.toFixed(0)}`,
       options: {
         width: 320,
         height: 170,
         marginLeft: 40,
-        x: { domain: [low, high], label: `log p(z|${name}), nats`, ticks: 5 },
+        x: { domain: [low, high], label: rejectScoreOfClass(card.model, name), ticks: 5 },
         y: { label: "share", tickFormat: "%", ticks: 3, grid: true },
         marks: [
           // y1 and y2, because a lone y would stack one distribution on the other.

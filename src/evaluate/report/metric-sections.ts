@@ -1,3 +1,4 @@
+import { rejectScoreInWords } from "../../nn/reject-score.ts";
 import { numberOf, percent, percentWithInterval } from "../summary.ts";
 import type { Chart } from "./chart.ts";
 import { draw } from "./draw.ts";
@@ -43,7 +44,7 @@ ${figure("Confusion matrix, without rejection; shades are square roots of shares
 ${beside(table(captionOf("Accuracy per true class, without rejection.", evaluation), ["class", "images", "accuracy"], rows), pairs)}</section>`;
 }
 
-export function selective({ evaluation }: RunReport): string {
+export function selective({ evaluation, card }: RunReport): string {
   const { aurc, excessAurc, intervals, coverageAtRisk, riskAtCoverage } = evaluation;
   const rows = [
     ["area under the curve (AURC), lower is better", numberOf(aurc, intervals.aurc, 5)],
@@ -58,7 +59,7 @@ export function selective({ evaluation }: RunReport): string {
     ]),
   ];
   return `<section><h2>Accuracy against coverage</h2>
-<p>One threshold on the winning log-likelihood for all classes, from strict to lax. Dashed: an oracle that refuses the errors first. <span class="key outside"></span> the decision rule, with a threshold per class, at the percentiles of the table.</p>
+<p>One threshold on the winning class’s ${rejectScoreInWords(card.model)} for all classes, from strict to lax. Dashed: an oracle that refuses the errors first. <span class="key outside"></span> the decision rule, with a threshold per class, at the percentiles of the table.</p>
 ${beside(figure("Risk-coverage curve", riskCoverage(evaluation)), table(captionOf("Read from the curve.", evaluation), ["measure", "value"], rows))}</section>`;
 }
 

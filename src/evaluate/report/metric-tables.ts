@@ -17,7 +17,7 @@ export const captionOf = (text: string, evaluation: Evaluation): string =>
 /** How well each out-of-distribution set is told apart. */
 export const detectionTable = (evaluation: Evaluation): Table => ({
   caption: captionOf(
-    "Told apart by the outlier score, minus the winning log-likelihood, with one threshold for all classes. ↑ higher is better, ↓ lower is better.",
+    "Told apart by the outlier score, minus the winning class’s score, with one threshold for all classes. ↑ higher is better, ↓ lower is better.",
     evaluation,
   ),
   columns: [

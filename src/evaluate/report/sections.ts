@@ -1,7 +1,8 @@
+import { rejectScoreInWords } from "../../nn/reject-score.ts";
 import { nameOfThresholds } from "../evaluation.ts";
 import { intervalNote, percent, summaryRows } from "../summary.ts";
 import type { TitledChart } from "./chart.ts";
-import { classHistograms, trainingCurves, validationCurves } from "./charts.ts";
+import { classHistograms, histogramsHeading, trainingCurves, validationCurves } from "./charts.ts";
 import { draw } from "./draw.ts";
 import { escapeHtml } from "./html.ts";
 import type { Example, RunReport } from "./types.ts";
@@ -29,7 +30,7 @@ export function summary({ evaluation, card }: RunReport): string {
   return `<p class="lead">${escapeHtml(sentences.join(" "))}</p>`;
 }
 
-export function mainTable({ evaluation }: RunReport): string {
+export function mainTable({ evaluation, card: { model } }: RunReport): string {
   const percentiles = evaluation.rejection.map(nameOfThresholds);
   const head = percentiles.map((percentile) => `<th scope="col">percentile ${percentile}</th>`).join("");
   const rows = summaryRows(evaluation).map(({ what, values }) => {
@@ -37,7 +38,7 @@ export function mainTable({ evaluation }: RunReport): string {
     return `<tr><th scope="row">${escapeHtml(what)}</th>${values.map((value) => `<td${span}>${escapeHtml(value)}</td>`).join("")}</tr>`;
   });
   const note = intervalNote(evaluation);
-  return `<div class="scroll"><table><caption>The decision rule refuses an image when the log-likelihood of its winning class is below that class’s threshold. The class-wise protocol of the paper’s Table 3 asks each class on its own and averages; it is not what a user meets.${note === undefined ? "" : ` ${escapeHtml(note)}.`}</caption>
+  return `<div class="scroll"><table><caption>The decision rule refuses an image when the ${rejectScoreInWords(model)} of its winning class is below that class’s threshold. The class-wise protocol of the paper’s Table 3 asks each class on its own and averages; it is not what a user meets.${note === undefined ? "" : ` ${escapeHtml(note)}.`}</caption>
 <thead><tr><td></td>${head}</tr></thead><tbody>${rows.join("")}</tbody></table></div>`;
 }
 
@@ -51,14 +52,15 @@ export function training({ history, epochs = [] }: Pick<RunReport, "history" | "
 }
 
 export function histograms(report: RunReport): string {
+  const heading = histogramsHeading(report.card.model);
   if (report.scores.inDistribution.length > 0 && report.scores.outOfDistribution.length === 0) {
-    return `<section><h2>Log-likelihoods of ${escapeHtml(report.evaluation.data)}</h2>
+    return `<section><h2>${heading}, ${escapeHtml(report.evaluation.data)}</h2>
 <p><span class="key inside"></span> test images of the class <span class="key line"></span> thresholds at percentile ${report.thresholds.map(({ percentile }) => percentile).join(" and ")}. Long tails are gathered in the first and last bars.</p>
 ${charts(classHistograms(report))}</section>`;
   }
   return report.scores.outOfDistribution
     .map(
-      ({ data }, i) => `<section><h2>Log-likelihoods, ${escapeHtml(report.evaluation.data)} against ${escapeHtml(data)}</h2>
+      ({ data }, i) => `<section><h2>${heading}, ${escapeHtml(report.evaluation.data)} against ${escapeHtml(data)}</h2>
 <p><span class="key inside"></span> test images of the class <span class="key outside"></span> ${escapeHtml(data)} images <span class="key line"></span> thresholds at percentile ${report.thresholds.map(({ percentile }) => percentile).join(" and ")}. Long tails are gathered in the first and last bars (the paper’s Figure 2).</p>
 ${charts(classHistograms(report, i))}</section>`,
     )
@@ -66,22 +68,26 @@ ${charts(classHistograms(report, i))}</section>`,
 }
 
 /** The verdict in words. */
-function verdict({ accepted, label, logLikelihood, threshold }: Example): string {
+function verdict({ accepted, label, logLikelihood, threshold }: Example, score: string): string {
   if (accepted) return `${label} – accepted`;
-  return `rejected: closest to ${label}; log-likelihood ${logLikelihood.toFixed(0)}, threshold ${threshold.toFixed(0)}`;
+  return `rejected: closest to ${label}; ${score} ${logLikelihood.toFixed(0)}, threshold ${threshold.toFixed(0)}`;
 }
 
-function card(example: Example): string {
+function exampleItem(example: Example, score: string): string {
   const truth = example.trueLabel === null ? example.source : `${example.source}: ${example.trueLabel}`;
   const wrong = example.trueLabel !== null && example.trueLabel !== example.label;
   const posterior = example.posterior === null ? "" : `<span class="truth">posterior ${percent(example.posterior)}</span>`;
   return `<li class="${example.accepted ? "accepted" : "rejected"}"><img src="${escapeHtml(example.png)}" alt="${escapeHtml(truth)}" width="72" height="72">
-<span class="verdict">${escapeHtml(verdict(example))}${wrong ? " <strong>wrong</strong>" : ""}</span><span class="truth">${escapeHtml(truth)}</span>${posterior}</li>`;
+<span class="verdict">${escapeHtml(verdict(example, score))}${wrong ? " <strong>wrong</strong>" : ""}</span><span class="truth">${escapeHtml(truth)}</span>${posterior}</li>`;
 }
 
-export function examples({ examples: groups }: RunReport): string {
+export function examples({ examples: groups, card }: RunReport): string {
+  const score = rejectScoreInWords(card.model);
   const shown = groups.filter((group) => group.examples.length > 0);
-  const lists = shown.map((group) => `<h3>${escapeHtml(group.title)}</h3><ul class="examples">${group.examples.map(card).join("")}</ul>`);
+  const lists = shown.map(
+    (group) =>
+      `<h3>${escapeHtml(group.title)}</h3><ul class="examples">${group.examples.map((example) => exampleItem(example, score)).join("")}</ul>`,
+  );
   return lists.length === 0 ? "" : `<section><h2>What it said</h2>${lists.join("")}</section>`;
 }
 

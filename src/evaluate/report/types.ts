@@ -26,7 +26,7 @@ export interface ExampleGroup {
 
 /** The model as a report shows it: a card, or what a record of an evaluation has of it. */
 export interface ReportedModel extends Pick<ModelCard, "classNames" | "training" | "version"> {
-  readonly model: Pick<ModelCard["model"], "head" | "depth">;
+  readonly model: Pick<ModelCard["model"], "head" | "depth" | "rejectBy">;
   readonly calibration: Pick<ModelCard["calibration"], "data" | "split" | "fingerprint" | "percentile">;
   readonly parameters?: number;
   readonly prior?: string;

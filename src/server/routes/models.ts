@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { thresholdsInForce } from "../../classify/model-file.ts";
-import { rejectScoreOf } from "../../nn/classifier.ts";
+import { rejectScoreOf } from "../../nn/reject-score.ts";
 import type { ServedModel } from "../engine/models.ts";
 import type { InferenceService } from "../engine/service.ts";
 import { isKnown } from "../etag.ts";

@@ -1,6 +1,6 @@
 import { useMemo, useState } from "preact/hooks";
 import { nameOfThresholds } from "../../../src/evaluate/evaluation.ts";
-import { classHistograms } from "../../../src/evaluate/report/charts.ts";
+import { classHistograms, histogramsHeading } from "../../../src/evaluate/report/charts.ts";
 import { confusionMatrix, reliabilityDiagram, riskCoverage, rocCurveOf } from "../../../src/evaluate/report/metric-charts.ts";
 import { detectionTable, oodRejectionTable } from "../../../src/evaluate/report/metric-tables.ts";
 import type { Example } from "../../../src/evaluate/report/types.ts";
@@ -55,20 +55,20 @@ interface DisplayProps {
   readonly display: NonNullable<RunRecord["display"]>;
 }
 
-function Histograms({ record: { evaluation }, display }: DisplayProps & { readonly record: RunRecord }) {
+function Histograms({ record: { evaluation, model }, display }: DisplayProps & { readonly record: RunRecord }) {
   const { scores, thresholds } = display;
   const sets = scores.outOfDistribution.map(({ data }) => data);
   const [chosen, choose] = useState(0);
   const index = chosen < sets.length ? chosen : undefined;
   const { classNames } = evaluation;
   const charts = useMemo(
-    () => (scores.inDistribution.length === 0 ? [] : classHistograms({ scores, thresholds, card: { classNames } }, index)),
-    [scores, thresholds, classNames, index],
+    () => (scores.inDistribution.length === 0 ? [] : classHistograms({ scores, thresholds, card: { classNames, model } }, index)),
+    [scores, thresholds, classNames, model, index],
   );
   if (charts.length === 0) return null;
   return (
     <section class="panel" aria-labelledby="histograms-heading">
-      <h2 id="histograms-heading">Log-likelihoods by class</h2>
+      <h2 id="histograms-heading">{histogramsHeading(model)}, by class</h2>
       {sets.length > 1 && (
         <label class="choice">
           Against
