@@ -28,6 +28,8 @@ export interface Classification {
   readonly classLogLikelihoods: Float32Array;
   /** [N, d] */
   readonly representations: Float32Array;
+  /** Channel statistics, [N, S], of a model that has them as an output (`withStatistics`). */
+  readonly statistics?: Float32Array;
 }
 
 export interface ClassifyOptions {
@@ -65,6 +67,7 @@ export async function classifyWith(
     classLogLikelihoods: new Float32Array(count * classes),
     representations: new Float32Array(count * representationSize),
   };
+  let statistics: Float32Array | undefined;
   for (let start = 0; start < count; start += batchSize) {
     const size = Math.min(batchSize, count - start);
     const outputs = await run(pixels.subarray(start * perImage, (start + size) * perImage), [size, height, width, channels]);
@@ -75,9 +78,15 @@ export async function classifyWith(
     result.thresholds.set(floats("threshold"), start);
     result.classLogLikelihoods.set(floats("class_log_likelihoods"), start * classes);
     result.representations.set(floats("representation"), start * representationSize);
+    if (outputs["statistics"]) {
+      const values = floats("statistics");
+      const perSample = values.length / size;
+      statistics ??= new Float32Array(count * perSample);
+      statistics.set(values, start * perSample);
+    }
     onProgress?.(start + size, count);
   }
-  return result;
+  return statistics ? { ...result, statistics } : result;
 }
 
 /**

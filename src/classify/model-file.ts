@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { InternalError, messageOf, UserError } from "../core/errors.ts";
 import { foldNorms } from "../nn/network.ts";
-import { backgroundLimitName, buildInference, describeNetwork, logPriorsName, thresholdsName } from "../nn/scorer.ts";
+import type { RejectScore } from "../nn/reject-score.ts";
+import { buildInference, describeNetwork, logPriorsName, type Penalty, penaltyTensors, thresholdsName } from "../nn/scorer.ts";
 import { lower, portable } from "../onnx/lower.ts";
 import { setMetadata } from "../onnx/model-file.ts";
 import type { ModelCard } from "./card.ts";
@@ -30,8 +31,8 @@ export function makeModelFile(weights: ReadonlyMap<string, Float32Array>, card: 
 }
 
 /** `tensors`: what the graph takes, by name. */
-function fileOf(card: ModelCard, tensors: ReadonlyMap<string, Float32Array>): ModelFile {
-  const { net, outputs } = buildInference(card.model, tensors.has(logPriorsName));
+function fileOf(card: ModelCard, tensors: ReadonlyMap<string, Float32Array>, options: { withStatistics?: boolean } = {}): ModelFile {
+  const { net, outputs } = buildInference(card.model, tensors.has(logPriorsName), options);
   const missing = net.graph.parameters().filter(({ name }) => !tensors.has(name));
   if (missing.length > 0) throw new InternalError(`model file: no weights for ${missing.map(({ name }) => name).join(", ")}`);
   const proto = lower(outputs, { target: portable, weights: tensors });
@@ -39,10 +40,8 @@ function fileOf(card: ModelCard, tensors: ReadonlyMap<string, Float32Array>): Mo
   return { card, proto };
 }
 
-/** What a model rejects by, with what the penalty needs: b0 of `src/nn/scorer.ts`, nats. */
-export type Rejecting =
-  | { readonly rejectBy: "likelihood" }
-  | { readonly rejectBy: "penalised-likelihood"; readonly backgroundLimit: number };
+/** What a model rejects by, with what the penalties of `src/nn/scorer.ts` need. */
+export type Rejecting = { readonly rejectBy: "likelihood" } | { readonly rejectBy: "penalised-likelihood"; readonly penalty: Penalty };
 
 /**
  * The same classifier with another score to reject by; the thresholds in it are of the score before, so it must be calibrated anew.
@@ -51,13 +50,26 @@ export type Rejecting =
 export function rejecting(file: ModelFile, by: Rejecting): ModelFile {
   const { rejectBy: before = "likelihood", ...model } = file.card.model;
   if (by.rejectBy === "likelihood" && before === "likelihood") return file;
-  if (model.head === "softmax") throw new UserError(`${by.rejectBy}: the softmax head has no likelihoods, it rejects by log p(c|x)`);
+  const tensors = floatTensors(file, by.rejectBy);
+  if (by.rejectBy === "likelihood") return fileOf({ ...file.card, model }, tensors);
+  const card = { ...file.card, model: { ...model, rejectBy: by.rejectBy } };
+  return fileOf(card, new Map([...tensors, ...penaltyTensors(by.penalty)]));
+}
+
+/**
+ * The same model with one more output, the channel statistics: a penalty is made of these. It is there to be run, not to be written.
+ * Errors: as `rejecting`.
+ */
+export const withStatistics = (file: ModelFile): ModelFile =>
+  fileOf(file.card, floatTensors(file, "penalised-likelihood"), { withStatistics: true });
+
+function floatTensors(file: ModelFile, rejectBy: RejectScore): ReadonlyMap<string, Float32Array> {
+  const { model } = file.card;
+  if (model.head === "softmax") throw new UserError(`${rejectBy}: the softmax head has no likelihoods, it rejects by log p(c|x)`);
   const tensors = tensorsOf(file);
   if (!describeNetwork(model).norms.every(({ layer }) => tensors.has(`${layer}.weight`)))
-    throw new UserError(`${by.rejectBy}: the weights are not stored in float32, as in files of sdim export: change the original file`);
-  if (by.rejectBy === "likelihood") return fileOf({ ...file.card, model }, tensors);
-  tensors.set(backgroundLimitName, Float32Array.of(by.backgroundLimit));
-  return fileOf({ ...file.card, model: { ...model, rejectBy: by.rejectBy } }, tensors);
+    throw new UserError(`${rejectBy}: the weights are not stored in float32, as in files of sdim export: change the original file`);
+  return tensors;
 }
 
 /** Errors: UserError when the file cannot be read, is not ONNX, or was not written by sdim. */

@@ -6,7 +6,7 @@ import { asModelFile, encoderNodes, Rewriter, writtenAnew } from "./rewrite.ts";
 
 /**
  * A model file whose encoder works in half precision, for GPUs: weights and activations are float16 from the first convolution to the
- * representation. Resizing, class log-likelihoods and the decision stay in float32. Standard operators.
+ * representation. Resizing, channel statistics, class log-likelihoods and the decision stay in float32. Standard operators.
  * Errors: UserError when a weight is beyond a half's range, or the file is an export itself.
  */
 export function inHalfPrecision(file: ModelFile): ModelFile {
@@ -28,10 +28,20 @@ export function inHalfPrecision(file: ModelFile): ModelFile {
     known.set(name, made16);
     return made16;
   };
+  const widened = new Map<string, string>();
+  /** A half's value for nodes after the encoder: channel statistics are of its feature maps. */
+  const float = (name: string): string => {
+    if (!made.has(name) || name === "representation") return name;
+    const known = widened.get(name) ?? to.emitter.node("Cast", [name], { to: int(TensorProto_DataType.FLOAT) });
+    widened.set(name, known);
+    return known;
+  };
   for (const node of to.graph.node) {
     if (nodes.has(node)) {
       node.input = node.input.map(half);
       node.output = node.output.map((name) => (name === "representation" ? halfRepresentation : name));
+    } else {
+      node.input = node.input.map(float);
     }
     to.keep(node);
     if (node.output.includes(halfRepresentation))

@@ -15,7 +15,7 @@ export interface QuantiseOptions {
 /**
  * A model file whose convolutions work on 8-bit numbers, in ONNX's QDQ form: activations uint8 with one scale and zero point per tensor,
  * taken from their ranges over `images`; weights int8 with a scale per filter; biases int32. The head's matrices are stored in int8 and
- * multiplied in float32; resizing, class log-likelihoods and the decision stay in float32. Standard operators.
+ * multiplied in float32; resizing, channel statistics, class log-likelihoods and the decision stay in float32. Standard operators.
  * Errors: UserError when the file is an export itself.
  */
 export async function quantise(file: ModelFile, { images, threads, onProgress }: QuantiseOptions): Promise<ModelFile> {

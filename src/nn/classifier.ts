@@ -3,7 +3,7 @@ import { type CriticKind, criticScores, type Negatives, type Scores } from "./cr
 import { classLogLikelihoods } from "./gaussians.ts";
 import type { Network } from "./network.ts";
 import type { RejectScore } from "./reject-score.ts";
-import { type EncoderConfig, encode } from "./resnet.ts";
+import { type Encoded, type EncoderConfig, encode } from "./resnet.ts";
 
 /** `sdim`: class Gaussians over a representation. `softmax`: the discriminative counterpart, the same encoder with class logits. */
 export type Head = "sdim" | "softmax";
@@ -32,12 +32,13 @@ export interface Classified {
   readonly classScores: Value;
   /** [N, d]; the logits for the softmax head. */
   readonly representation: Value;
+  readonly stages: Encoded["stages"];
 }
 
 /** x [N, channels, size, size] in [0, 1] -> class scores. */
 export function classify(net: Network, x: Value, config: ModelConfig): Classified {
-  const { output } = encode(net, x, config, config.head === "sdim" ? config.dimension : config.classes);
-  return { classScores: scores(net, output, config), representation: output };
+  const { output, stages } = encode(net, x, config, config.head === "sdim" ? config.dimension : config.classes);
+  return { classScores: scores(net, output, config), representation: output, stages };
 }
 
 /** The same, and for the sdim head what the critic says of the batch: what training needs. */
@@ -47,11 +48,10 @@ export function classifyForTraining(
   config: ModelConfig,
   negatives: Negatives,
 ): Classified & { readonly critic?: Scores } {
-  const { output, stages } = encode(net, x, config, config.head === "sdim" ? config.dimension : config.classes);
-  const classified = { classScores: scores(net, output, config), representation: output };
+  const classified = classify(net, x, config);
   if (config.head === "softmax") return classified;
-  const local = stages[localFeatureStages.indexOf(config.localFeatures)]!;
-  return { ...classified, critic: criticScores(net, local, output, config.critic, negatives) };
+  const local = classified.stages[localFeatureStages.indexOf(config.localFeatures)]!;
+  return { ...classified, critic: criticScores(net, local, classified.representation, config.critic, negatives) };
 }
 
 const scores = (net: Network, output: Value, { head, classes, logSigmaFloor }: ModelConfig): Value =>

@@ -1,9 +1,27 @@
-import { add, argMax, gather, greaterOrEqual, input, logSoftmax, mean, mul, oneHot, parameter, relu, sub, sum } from "../graph/build.ts";
+import {
+  add,
+  argMax,
+  gather,
+  greaterOrEqual,
+  input,
+  logSoftmax,
+  matmul,
+  mean,
+  mul,
+  oneHot,
+  parameter,
+  relu,
+  scalar,
+  square,
+  sub,
+  sum,
+} from "../graph/build.ts";
 import { gradients } from "../graph/gradients.ts";
 import { Graph, type Value } from "../graph/graph.ts";
 import { classify, type ModelConfig } from "./classifier.ts";
 import { Network, type ParameterSpec } from "./network.ts";
 import { preprocess } from "./preprocess.ts";
+import { channelStatistics, statisticsCount } from "./statistics.ts";
 
 export interface Inference {
   readonly net: Network;
@@ -13,7 +31,33 @@ export interface Inference {
 /** Names of the tensors beside the network's own weights in a model file. */
 export const thresholdsName = "thresholds";
 export const logPriorsName = "log_priors";
-export const backgroundLimitName = "background_limit";
+const penaltyNames = {
+  backgroundLimit: "background_limit",
+  statisticsMean: "statistics_mean",
+  statisticsWhitening: "statistics_whitening",
+  statisticsLimit: "statistics_limit",
+} as const;
+
+/** What the penalties of `penalised` begin at, and what they are measured by. */
+export interface Penalty {
+  /** b0, nats. */
+  readonly backgroundLimit: number;
+  /** mu, [S] */
+  readonly statisticsMean: Float32Array;
+  /** W, [S, S], row by row. */
+  readonly statisticsWhitening: Float32Array;
+  /** u0, nats. */
+  readonly statisticsLimit: number;
+}
+
+/** By the names of their tensors. */
+export const penaltyTensors = (penalty: Penalty): ReadonlyMap<string, Float32Array> =>
+  new Map([
+    [penaltyNames.backgroundLimit, Float32Array.of(penalty.backgroundLimit)],
+    [penaltyNames.statisticsMean, penalty.statisticsMean],
+    [penaltyNames.statisticsWhitening, penalty.statisticsWhitening],
+    [penaltyNames.statisticsLimit, Float32Array.of(penalty.statisticsLimit)],
+  ]);
 
 /** What a model says of images before it decides. */
 export interface Scored {
@@ -21,26 +65,39 @@ export interface Scored {
   readonly scores: Value;
   /** [N, d] */
   readonly representation: Value;
+  /** t, [N, S]: see `statistics.ts`. Where it is asked for, of the sdim head. */
+  readonly statistics?: Value;
 }
 
 /** Of x [N, channels, size, size] in [0, 1]. */
-export function score(net: Network, x: Value, config: ModelConfig): Scored {
-  const { classScores, representation } = classify(net, x, config);
+export function score(net: Network, x: Value, config: ModelConfig, { withStatistics = false } = {}): Scored {
+  const { classScores, representation, stages } = classify(net, x, config);
   if (config.head === "softmax") return { scores: logSoftmax(classScores), representation };
-  return { scores: config.rejectBy === "penalised-likelihood" ? penalised(classScores) : classScores, representation };
+  const isPenalised = config.rejectBy === "penalised-likelihood";
+  if (!isPenalised && !withStatistics) return { scores: classScores, representation };
+  const statistics = channelStatistics(stages);
+  return { scores: isPenalised ? penalised(classScores, statistics, statisticsCount(config)) : classScores, representation, statistics };
 }
 
 /**
- * Class log-likelihoods ll [N, C] less what their mean has above the parameter `background_limit`, b0:
- *   ll_c - max(0, b - b0),  b = 1/C sum_k ll_k = log (p(z|1) .. p(z|C))^(1/C)
- * b is large where z lies between the classes, near to all of them for an image of one. b0 is a high percentile of b over the calibration images, so that
- * nearly all of those have no penalty. A difference of ll_c and b alone would let in what is far from every class; cf. the relative Mahalanobis distance
- * (Ren et al. 2021, arXiv 2106.09022), which takes the log-density of a single background Gaussian off. All classes have the same penalty: label and
- * posterior stay.
+ * Class log-likelihoods ll [N, C] less two penalties, which are the same for all classes: label and posterior stay.
+ *   s_c = ll_c - max(0, b - b0) - max(0, u - u0)
+ *   b = 1/C sum_k ll_k = log (p(z|1) .. p(z|C))^(1/C)
+ *   u = 1/2 |W (t - mu)|^2 = -log N(t; mu, Sigma) + constant,  W Sigma W^T = I
+ * b is large where z lies between the classes, near to all of them for an image of one; cf. the relative Mahalanobis distance (Ren et al. 2021, arXiv
+ * 2106.09022), which takes the log-density of a single background Gaussian off. u is large where the channel statistics t are not those of known images; it
+ * is half a squared Mahalanobis distance (Lee et al. 2018, arXiv 1807.03888), of all classes together. Below the limits, high percentiles over the calibration
+ * images, nothing is taken off, so that among known images the likelihood alone decides what to refuse. (A difference of ll_c and b without a limit would let in
+ * what is far from every class.)
  */
-function penalised(logLikelihoods: Value): Value {
-  const limit = parameter(logLikelihoods.graph, backgroundLimitName, [1]);
-  return sub(logLikelihoods, relu(sub(mean(logLikelihoods, [1], true), limit)));
+function penalised(logLikelihoods: Value, statistics: Value, count: number): Value {
+  const { graph } = logLikelihoods;
+  const background = mean(logLikelihoods, [1], true);
+  const centred = sub(statistics, parameter(graph, penaltyNames.statisticsMean, [count]));
+  const whitened = matmul(centred, parameter(graph, penaltyNames.statisticsWhitening, [count, count]), { transposeB: true });
+  const unlikeness = mul(sum(square(whitened), [1], true), scalar(graph, 0.5));
+  const above = (value: Value, limit: string) => relu(sub(value, parameter(graph, limit, [1])));
+  return sub(sub(logLikelihoods, above(background, penaltyNames.backgroundLimit)), above(unlikeness, penaltyNames.statisticsLimit));
 }
 
 /**
@@ -56,13 +113,17 @@ export function decide(scores: Value, classes: number, hasPriors: boolean): Read
 }
 type DecisionName = "label" | "accepted" | "log_likelihood" | "threshold";
 
-/** The graph of a model file: `images` uint8 [N, H, W, channels] of any size -> verdicts. */
-export function buildInference(config: ModelConfig, hasPriors: boolean): Inference {
+/**
+ * The graph of a model file: `images` uint8 [N, H, W, channels] of any size -> verdicts. `withStatistics`: and `statistics`, where the head has them; a penalty is
+ * made of these.
+ */
+export function buildInference(config: ModelConfig, hasPriors: boolean, { withStatistics = false } = {}): Inference {
   const graph = new Graph();
   const net = new Network(graph, "folded");
   const images = input(graph, "images", "uint8", ["N", "H", "W", config.channels]);
-  const { scores, representation } = score(net, preprocess(images, config.imageSize), config);
-  return { net, outputs: { ...decide(scores, config.classes, hasPriors), class_log_likelihoods: scores, representation } };
+  const { scores, representation, statistics } = score(net, preprocess(images, config.imageSize), config, { withStatistics });
+  const verdicts = { ...decide(scores, config.classes, hasPriors), class_log_likelihoods: scores, representation };
+  return { net, outputs: withStatistics && statistics ? { ...verdicts, statistics } : verdicts };
 }
 
 /**

@@ -1,11 +1,11 @@
 import { calibrationsOf, sourceOf, withCalibration, withOnlyCalibration } from "../classify/calibrations.ts";
 import type { CalibrationSource, ThresholdScope } from "../classify/card.ts";
 import { type Classification, Classifier } from "../classify/classifier.ts";
-import { type ModelFile, rejecting, withCard } from "../classify/model-file.ts";
+import { type ModelFile, rejecting, withCard, withStatistics } from "../classify/model-file.ts";
 import { UserError } from "../core/errors.ts";
 import type { ImageSet } from "../data/image-set.ts";
 import type { RejectScore } from "../nn/reject-score.ts";
-import { backgroundLimit, withPenalty } from "./penalty.ts";
+import { fitPenalty, withPenalty } from "./penalty.ts";
 import { classThresholds } from "./thresholds.ts";
 
 export interface CalibrateOptions {
@@ -65,14 +65,14 @@ export async function calibrateModel(given: ModelFile, data: ImageSet, options: 
   return { file: withCard(file, { ...calibrated, measured }), classification };
 }
 
-/** The file with the score that is asked for, and what it says of the data; a penalty begins where this data says. */
+/** The file with the score that is asked for, and what it says of the data; a penalty is measured by this data. */
 async function scored(given: ModelFile, data: ImageSet, options: CalibrateOptions): Promise<CalibratedModel> {
   const { rejectBy } = options;
   const plain = rejectBy === undefined ? given : rejecting(given, { rejectBy: "likelihood" });
-  const classification = await classified(plain, data, options);
-  if (rejectBy !== "penalised-likelihood") return { file: plain, classification };
-  const limit = backgroundLimit(classification, data.labels);
-  return { file: rejecting(plain, { rejectBy, backgroundLimit: limit }), classification: withPenalty(classification, limit) };
+  if (rejectBy !== "penalised-likelihood") return { file: plain, classification: await classified(plain, data, options) };
+  const classification = await classified(withStatistics(plain), data, options);
+  const penalty = fitPenalty(classification, data.labels);
+  return { file: rejecting(plain, { rejectBy, penalty }), classification: withPenalty(classification, penalty) };
 }
 
 async function classified(file: ModelFile, data: ImageSet, { threads, onProgress }: CalibrateOptions): Promise<Classification> {

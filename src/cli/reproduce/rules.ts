@@ -1,5 +1,5 @@
 import { Classifier } from "../../classify/classifier.ts";
-import { readModelFile, rejecting } from "../../classify/model-file.ts";
+import { readModelFile, rejecting, withStatistics } from "../../classify/model-file.ts";
 import { circumstances, commandLine } from "../../core/circumstances.ts";
 import type { ImageSet } from "../../data/image-set.ts";
 import { loadDataset } from "../../data/registry.ts";
@@ -26,7 +26,12 @@ export async function reproduceRules(wanted: readonly PaperModel[], options: Rep
     }
     const file = readModelFile(path);
     const published = model.ood === undefined ? undefined : await outOfDistribution(model.ood, options);
-    const rules = await rulesOf(model, await Classifier.load(rejecting(file, { rejectBy: "likelihood" })), published, options);
+    const rules = await rulesOf(
+      model,
+      await Classifier.load(withStatistics(rejecting(file, { rejectBy: "likelihood" }))),
+      published,
+      options,
+    );
     rows.push({ model, rules, ...(published ? { published: published.name } : {}) });
     records.push({
       circumstances: circumstances(commandLine("sdim", process.argv.slice(2)), runtimeVersion()),

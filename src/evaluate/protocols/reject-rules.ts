@@ -1,7 +1,7 @@
 import type { ThresholdScope } from "../../classify/card.ts";
 import type { Classification } from "../../classify/classifier.ts";
 import type { RejectScore } from "../../nn/reject-score.ts";
-import { backgroundLimit, withPenalty } from "../../reject/penalty.ts";
+import { fitPenalty, withPenalty } from "../../reject/penalty.ts";
 import { classThresholds } from "../../reject/thresholds.ts";
 import type { OodEvaluation, RejectionRow, Thresholds } from "../evaluation.ts";
 import { evaluateInDistribution } from "../in-distribution.ts";
@@ -27,7 +27,7 @@ export const rejectRules: readonly RejectRule[] = [
 
 export const rulePercentiles = [1, 5] as const;
 
-/** What a model that rejects by likelihood says of images with these labels. */
+/** What a model that rejects by likelihood says of images with these labels; verdicts here are with channel statistics. */
 export interface LabelledVerdicts {
   readonly verdicts: Classification;
   readonly labels: Int32Array;
@@ -60,9 +60,9 @@ export function measureRules(
 ): MeasuredRule[] {
   const classCount = classNames.length;
   const { verdicts, labels } = sets.training;
-  const limit = backgroundLimit(verdicts, labels);
+  const penalty = fitPenalty(verdicts, labels);
   return rejectRules.map((rule) => {
-    const scored = (set: Classification) => (rule.score === "likelihood" ? set : withPenalty(set, limit));
+    const scored = (set: Classification) => (rule.score === "likelihood" ? set : withPenalty(set, penalty));
     const { thresholds } = classThresholds({
       classLogLikelihoods: scored(verdicts).classLogLikelihoods,
       labels,
