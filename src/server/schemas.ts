@@ -45,7 +45,7 @@ export const modelInfo = z.object({
   rejectBy: z
     .enum([...rejectScores, "posterior"])
     .describe(
-      "what logLikelihood and classLogLikelihoods are, and is compared with thresholds: log p(z|c), that less a penalty, or log p(c|x)",
+      "what logLikelihood and classLogLikelihoods are, and is compared with thresholds: log p(z|c), that less penalties, or log p(c|x)",
     ),
   thresholds: z.array(z.number()).describe("in force, by class"),
   percentile: z.number().describe("of the calibration images that the thresholds in force reject"),

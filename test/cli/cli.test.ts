@@ -131,7 +131,10 @@ describe("good paths", () => {
     });
     expect((await json("evaluate", copy, "--data", data, "--percentile", "3"))["count"]).toBe(200);
     await json("calibrate", copy, "--data", data, "--percentile", "1");
-    expect(await at()).toEqual(before);
+    // The penalties of the training's own calibration were taken outside the graph: the same but for rounding.
+    (await at()).forEach((threshold, c) => {
+      expect(threshold / before[c]!).toBeCloseTo(1, 5);
+    });
   });
 
   it("calibrate, to another score and one threshold for all, into another file", async () => {

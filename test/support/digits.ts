@@ -19,6 +19,7 @@ export const testDigits = async (): Promise<ImageSet> => threeClasses(await load
 export const tinyConfig = (overrides: Partial<TrainConfig> = {}): TrainConfig =>
   resolveConfig({
     meanSpread: 0.1,
+    rejectBy: "likelihood",
     widths: [16, 16, 32, 32],
     imageSize: 16,
     dimension: 8,

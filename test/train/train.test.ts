@@ -302,6 +302,11 @@ describe("checkpoints", () => {
 describe("resolveConfig", () => {
   it("starts from defaults, then preset, then what is given", () => {
     expect(resolveConfig({}).epochs).toBe(5);
+    expect([resolveConfig({}), resolveConfig({}, "paper"), resolveConfig({ head: "softmax" })].map(({ rejectBy }) => rejectBy)).toEqual([
+      "penalised-likelihood",
+      "likelihood",
+      "likelihood",
+    ]);
     expect(resolveConfig({}, "paper")).toMatchObject({ epochs: 500, learningRate: 0.001, schedule: "constant" });
     expect(resolveConfig({ epochs: 7 }, "paper")).toMatchObject({ epochs: 7, learningRate: 0.001 });
   });
