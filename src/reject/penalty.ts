@@ -14,7 +14,7 @@ const leastVariance = 1e-6;
 
 /**
  * Limits and whitening from `verdicts`, which have statistics, of a model that rejects by likelihood; a limit is element floor(p n) of the ascending values.
- * The covariance is that of the n images and of S more whose statistics are independent, of the same variances:
+ * Sigma is the covariance C of the n images, its variances at least `leastVariance`, and of S more whose statistics are independent, of the same variances:
  *   Sigma = (n C + S diag C) / (n + S)
  * Without the latter few images would make a Gaussian that fits them alone and rejects all others.
  */
@@ -115,6 +115,7 @@ function covariance(rows: readonly Float32Array[], mean: Float64Array): Matrix {
 function whiteningOf(measured: Matrix, count: number): Matrix {
   const size = measured.rows;
   const variances = measured.diagonal().map((value) => Math.max(value, leastVariance));
+  for (const [k, variance] of variances.entries()) measured.set(k, k, variance);
   const sigma = measured
     .mul(count)
     .add(Matrix.diag(variances).mul(size))

@@ -139,7 +139,7 @@ describe("a model that rejects by penalised likelihood", () => {
       right.reduce((sum, i) => sum + (at(i, j) - mean[j]!) * (at(i, k) - mean[k]!), 0) / right.length;
     const sigma = (j: number, k: number) => {
       const measured = covariance(j, k);
-      return (right.length * measured + (j === k ? size * Math.max(measured, 1e-6) : 0)) / (right.length + size);
+      return j === k ? Math.max(measured, 1e-6) : (right.length * measured) / (right.length + size);
     };
     const matrix = Array.from({ length: size }, (_, j) => Array.from({ length: size }, (_, k) => sigma(j, k)));
     // W Sigma W^T = I
