@@ -113,7 +113,7 @@ describe("the figure of class conditionals", () => {
   const classNames = ["a", "b & <c>"];
   const spread = (from: number) => Array.from({ length: 50 }, (_, i) => from + i);
   const report = {
-    card: { classNames } as unknown as ModelCard,
+    card: { classNames, model: { head: "sdim" as const, depth: 10 } },
     thresholds: [{ percentile: 1, values: [101, 102] }],
     scores: {
       inDistribution: classNames.map(() => spread(100)),
