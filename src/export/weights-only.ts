@@ -8,10 +8,10 @@ import { asModelFile, Rewriter } from "./rewrite.ts";
 
 export type Storage = "float16" | "int8";
 
-/** Smaller tensors are not worth it; the Gaussians are what likelihoods are made of. */
+/** Smaller tensors are not worth it; class Gaussians and the whitening of channel statistics are what scores are made of. */
 const fewest = 1024;
 const isWeight = (name: string, dims: readonly number[], size: number): boolean =>
-  dims.length >= 2 && size >= fewest && !name.startsWith("gaussians.");
+  dims.length >= 2 && size >= fewest && !/^(gaussians\.|statistics_)/.test(name);
 
 /**
  * Rows of a weight as whole numbers from -127 to 127, and what they are multiplied by: the largest magnitude of the row becomes 127, unless
