@@ -1,6 +1,6 @@
 /**
- * What says that an input is unknown, and is compared with thresholds: `likelihood`, log p(z|c) as in the paper, or `penalised-likelihood`, the same less a
- * penalty for what lies between the classes (`src/nn/scorer.ts` has the formula). They differ in what is refused, never in the class that wins.
+ * What says that an input is unknown, and is compared with thresholds: `likelihood`, log p(z|c) as in the paper, or `penalised-likelihood`, the same less
+ * penalties for what lies between the classes and for channel statistics unlike those of known images (`src/nn/scorer.ts` has the formula). They differ in what is refused, never in the class that wins.
  */
 export const rejectScores = ["likelihood", "penalised-likelihood"] as const;
 export type RejectScore = (typeof rejectScores)[number];
@@ -30,7 +30,7 @@ export function rejectScoreOfClass(model: Rejecting, name: string): string {
     case "likelihood":
       return `log p(z|${name}), nats`;
     case "penalised-likelihood":
-      return `log p(z|${name}) less the penalty, nats`;
+      return `log p(z|${name}) less penalties, nats`;
     case "posterior":
       return `log p(${name}|x), nats`;
   }

@@ -87,7 +87,7 @@ export function score(net: Network, x: Value, config: ModelConfig, { withStatist
  * b is large where z lies between the classes, near to all of them for an image of one; cf. the relative Mahalanobis distance (Ren et al. 2021, arXiv
  * 2106.09022), which takes the log-density of a single background Gaussian off. u is large where the channel statistics t are not those of known images; it
  * is half a squared Mahalanobis distance (Lee et al. 2018, arXiv 1807.03888), of all classes together. Below the limits, high percentiles over the calibration
- * images, nothing is taken off, so that among known images the likelihood alone decides what to refuse. (A difference of ll_c and b without a limit would let in
+ * images, nothing is taken off, so that among known images it is mostly the likelihood that decides what to refuse. (A difference of ll_c and b without a limit would let in
  * what is far from every class.)
  */
 function penalised(logLikelihoods: Value, statistics: Value, count: number): Value {

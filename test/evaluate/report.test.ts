@@ -360,7 +360,7 @@ describe("renderReport", () => {
 
   it.each([
     [{ head: "sdim", depth: 10 }, "log p(z|one), nats", "Distribution of the log-likelihood"],
-    [{ head: "sdim", depth: 10, rejectBy: "penalised-likelihood" }, "log p(z|one) less the penalty, nats", "Distribution of the penalised"],
+    [{ head: "sdim", depth: 10, rejectBy: "penalised-likelihood" }, "log p(z|one) less penalties, nats", "Distribution of the penalised"],
     [{ head: "softmax", depth: 10 }, "log p(one|x), nats", "Distribution of the log-posterior"],
   ] as const)("names what %o compares with thresholds", (model, axis, heading) => {
     const page = renderReport({ ...report, card: { ...report.card, model } });
