@@ -154,7 +154,7 @@ describe("sdim reproduce, of attacks", () => {
       "--runs",
       runs,
       "--count",
-      "cifar10=5,mnist=3",
+      "cifar10=5,mnist=3,fgsm=4",
       "--threads",
       "1",
     ];
@@ -165,7 +165,7 @@ describe("sdim reproduce, of attacks", () => {
       "SDIM ResNet10, mnist: Auto-PGD that knows the rule, with rejection",
     );
     expect(rows[0].cells[0]).toMatchObject({ paper: null, ours: expect.any(Number) });
-    expect(notes[0]).toContain("The first 3 test images; the paper took 1,000");
+    expect(notes[0]).toContain("The first 3 test images, for FGSM 4; the paper took 1,000");
     expect(madeFrom.map(({ modelFile }: { modelFile: { path: string } }) => modelFile.path)).toEqual([model, twin]);
     expect(readFileSync(join(out, "figure4.svg"), "utf8")).toContain("data:image/png;base64,");
     expect((await sharp(join(out, "figure4.png")).metadata()).width).toBeGreaterThan(900);
@@ -173,6 +173,8 @@ describe("sdim reproduce, of attacks", () => {
     const again = await sdimHere(...args);
     expect(again.code).toBe(0);
     expect(result(readFileSync(join(out, "figure4.json"), "utf8")).rows).toEqual(rows);
+    const tooMany = await sdimHere(...args.map((arg) => arg.replace("fgsm=4", "fgsm=10001")));
+    expect(tooMany).toMatchObject({ code: 2, stderr: expect.stringContaining("--count: expected at most 10000, as many images as mnist") });
     const missing = await sdimHere("reproduce", "figure5", "--models", models, "--out", out, "--runs", runs);
     expect(missing).toMatchObject({ code: 2, stderr: expect.stringContaining("figure5: needs the model cifar10 or cifar10-softmax") });
   });

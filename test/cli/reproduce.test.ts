@@ -66,7 +66,7 @@ describe("sdim reproduce", () => {
     expect(await sdim("reproduce", "table8")).toMatchObject({ code: 2, stderr: expect.stringContaining("table1") });
     expect(await sdim("reproduce")).toMatchObject({ code: 2, stderr: expect.stringContaining("name what to make") });
     for (const [count, reason] of [
-      ["svnh=3", 'data one of mnist, fashion-mnist, cifar10, svhn; got "svnh=3"'],
+      ["svnh=3", "a data set (mnist, fashion-mnist, cifar10, svhn) or an attack (deepfool,"],
       ["mnist=0", "expected a whole number above 0"],
     ] as const)
       expect(await sdim("reproduce", "table5", "--count", count)).toMatchObject({ code: 2, stderr: expect.stringContaining(reason) });

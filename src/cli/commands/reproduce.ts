@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { Argument, type Command, InvalidArgumentError } from "commander";
 import { UserError } from "../../core/errors.ts";
 import { paperModels } from "../../evaluate/protocols/paper.ts";
+import { countedAttacks } from "../../evaluate/protocols/paper-attacks.ts";
 import { dataDirOption, positiveWholeNumber, wordList } from "../options.ts";
 import { printLine } from "../output.ts";
 import { attackedNames, reproduceAttacked } from "../reproduce/attacked.ts";
@@ -23,13 +24,17 @@ export function addReproduce(program: Command): void {
     .option("--data <name,...>", "only models of these data sets", wordList)
     .option("--svhn <spec>", "data set, folder or file that stands for SVHN where it is out-of-distribution (default: svhn)")
     .addOption(dataDirOption())
-    .option("--count <n|data=n,...>", "images to attack, the first of the test set (default: 1000, the paper's)", counts)
+    .option(
+      "--count <n|name=n,...>",
+      "images to attack, the first of the test set: of all, or by name of a data set or an attack (default: 1000, the paper's)",
+      counts,
+    )
     .option("--threads <n>", "threads of the attacks (default: all cores)", positiveWholeNumber)
     .option("--train", "train the models that are missing (hours), into the runs' folder")
     .option("--list", "say what there is to reproduce, and which models are there")
     .addHelpText(
       "after",
-      "\nExamples:\n  $ sdim reproduce --list\n  $ sdim reproduce table2 table3 figure2 --data fashion-mnist\n  $ sdim reproduce table5 table7 figure4 --data mnist --count 100\n  $ sdim reproduce table7 --count mnist=1000,cifar10=64",
+      "\nExamples:\n  $ sdim reproduce --list\n  $ sdim reproduce table2 table3 figure2 --data fashion-mnist\n  $ sdim reproduce table5 table7 figure4 --data mnist --count 100\n  $ sdim reproduce table5 --count mnist=64,cifar10=16,deepfool=1000",
     )
     .action(async (what: readonly string[], options: ReproduceOptions) => {
       if (options.list) return list(options);
@@ -44,16 +49,20 @@ export function addReproduce(program: Command): void {
     });
 }
 
-/** "64", or "mnist=1000,cifar10=64". */
+/** "64", or "mnist=64,cifar10=16,deepfool=1000". */
 function counts(text: string): number | ReadonlyMap<string, number> {
   if (!text.includes("=")) return positiveWholeNumber(text);
-  const known = [...new Set(paperModels.map(({ data }) => data))];
+  const sets = [...new Set(paperModels.map(({ data }) => data))];
+  const attacks = countedAttacks.map(({ id }) => id);
   return new Map(
     wordList(text).map((part) => {
-      const [data = "", count = ""] = part.split("=");
-      if (!known.includes(data))
-        throw new InvalidArgumentError(`expected a number, or data=number with data one of ${known.join(", ")}; got "${part}"`);
-      return [data, positiveWholeNumber(count)];
+      const [name = "", count = ""] = part.split("=");
+      if (![...sets, ...attacks].includes(name)) {
+        throw new InvalidArgumentError(
+          `expected a number, or name=number with a data set (${sets.join(", ")}) or an attack (${attacks.join(", ")}); got "${part}"`,
+        );
+      }
+      return [name, positiveWholeNumber(count)];
     }),
   );
 }

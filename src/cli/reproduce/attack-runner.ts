@@ -5,9 +5,10 @@ import { makeAttack } from "../../attacks/attacks.ts";
 import { sizeOfImage } from "../../attacks/distance.ts";
 import { row } from "../../attacks/rows.ts";
 import { attackInChunks } from "../../attacks/run-folder.ts";
+import { UserError } from "../../core/errors.ts";
 import type { ImageSet } from "../../data/image-set.ts";
 import type { PaperModel } from "../../evaluate/protocols/paper.ts";
-import type { PaperAttack } from "../../evaluate/protocols/paper-attacks.ts";
+import { countedAttacks, type PaperAttack, paperCount } from "../../evaluate/protocols/paper-attacks.ts";
 import { tablePercentiles } from "../../evaluate/protocols/tables.ts";
 import { type AttackSummary, summariseAttack } from "../../evaluate/robustness/summary.ts";
 import { withTargets } from "../../evaluate/robustness/targets.ts";
@@ -56,19 +57,33 @@ export class AttackRunner {
       return undefined;
     }
     const { threads, dataDir } = this.options;
-    const count = countOf(this.options, model.data);
+    const counts = countedAttacks.map(({ id }) => countOf(this.options, model.data, id) ?? paperCount);
     const loaded = loadForAttack(modelPath(this.options, model), tablePercentiles, threads === undefined ? {} : { threads });
     const { data, samples } = await loadSamples(loaded, model.data, {
       split: "test",
-      ...(count === undefined ? {} : { count }),
+      usual: Math.max(...counts),
       ...(dataDir === undefined ? {} : { dataDir }),
     });
     return { loaded, data, samples };
   }
 
-  /** Attacks all samples of the subject. A folder serves every count: the parts of fewer samples are parts of more. */
+  /**
+   * Attacks the first samples of the subject, as many as `--count` says of the data or of the attack. A folder serves every count: the parts of fewer
+   * samples are parts of more. Errors: UserError when there are not as many.
+   */
   run(model: PaperModel, subject: Subject, attack: PaperAttack): Promise<AttackedSubject> {
-    return this.attack(`${model.id}: ${attack.id}`, join(model.id, attack.id), subject, subject.samples, attack);
+    const { samples, loaded } = subject;
+    const there = samples.labels.length;
+    const asked = countOf(this.options, model.data, attack.id);
+    if (asked !== undefined && asked > there)
+      throw new UserError(`--count: expected at most ${there}, as many images as ${model.data} (test) has, got ${asked}`);
+    const count = Math.min(asked ?? paperCount, there);
+    const first = {
+      ...samples,
+      images: samples.images.subarray(0, count * sizeOfImage(loaded.model.shape)),
+      labels: samples.labels.subarray(0, count),
+    };
+    return this.attack(`${model.id}: ${attack.id}`, join(model.id, attack.id), subject, first, attack);
   }
 
   /** Index of the first sample of a class that the model gets right: others are not attacked. Undefined when there is none. */

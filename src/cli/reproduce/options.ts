@@ -22,7 +22,7 @@ export interface ReproduceOptions {
   readonly data?: readonly string[];
   readonly svhn?: string;
   readonly dataDir?: string;
-  /** Images to attack: of every data set, or by its name. */
+  /** Images to attack: everywhere, or by name of a data set or of an attack (`PaperAttack.id`). */
   readonly count?: number | ReadonlyMap<string, number>;
   readonly threads?: number;
   readonly train?: boolean;
@@ -31,9 +31,9 @@ export interface ReproduceOptions {
 
 export const modelPath = ({ models }: ReproduceOptions, { id }: PaperModel): string => join(models, id, "model.onnx");
 
-/** undefined: as many as the paper. */
-export const countOf = ({ count }: ReproduceOptions, data: string): number | undefined =>
-  typeof count === "object" ? count.get(data) : count;
+/** An attack's own number goes before its data set's; undefined: as many as the paper. */
+export const countOf = ({ count }: ReproduceOptions, data: string, attack: string): number | undefined =>
+  typeof count === "object" ? (count.get(attack) ?? count.get(data)) : count;
 
 export const loading = ({ dataDir }: ReproduceOptions): LoadOptions => (dataDir === undefined ? {} : { dataDir });
 

@@ -1,6 +1,6 @@
 import type { AttackSummary, OutcomeSummary } from "../robustness/summary.ts";
 import type { PaperModel } from "./paper.ts";
-import { figureEpsilons, type PaperAttack, paperTable5, paperTable7, paperTwinSuccess } from "./paper-attacks.ts";
+import { figureEpsilons, type PaperAttack, paperCount, paperTable5, paperTable7, paperTwinSuccess } from "./paper-attacks.ts";
 import { type Cell, cell, type ReproducedTable, tablePercentiles, titleOf } from "./tables.ts";
 
 /** An attack on a model of the paper's; without a summary where the model is not trained. */
@@ -33,16 +33,29 @@ function rejectingCells(outcome: OutcomeSummary | undefined, paper: readonly (nu
   ];
 }
 
+type MeasuredRow = Required<AttackedRow>;
+
 /** How many images there were, from those rows that have been measured. */
 function countNotes(rows: readonly AttackedRow[]): string[] {
-  const counts = new Map(rows.flatMap(({ model, summary }) => (summary ? [[model.data, summary.samples]] : [])));
-  if (counts.size === 0) return [];
-  const [taken] = counts.values();
-  const alike = [...counts.values()].every((count) => count === taken);
-  const how = alike ? taken : [...counts].map(([data, count]) => `${count} (${data})`).join(" and ");
-  const few = [...counts.values()].some((count) => count < 1000) ? "; the paper took 1,000, ours are fewer, hence the wide intervals" : "";
+  const measured = rows.filter((row): row is MeasuredRow => row.summary !== undefined);
+  if (measured.length === 0) return [];
+  const countsOf = (some: readonly MeasuredRow[]) => new Map(some.map(({ model, summary }) => [model.data, summary.samples]));
+  // As many as the last attack on a data set had; attacks that had another number are named.
+  const usual = countsOf(measured);
+  const inWords = (counts: ReadonlyMap<string, number>): string => {
+    const alike = counts.size === usual.size && new Set(counts.values()).size === 1;
+    return [...counts]
+      .map(([data, count]) => `${count}${alike ? "" : ` (${data})`}`)
+      .slice(0, alike ? 1 : counts.size)
+      .join(" and ");
+  };
+  const others = measured.filter(({ model, summary }) => summary.samples !== usual.get(model.data));
+  const titles = [...new Set(others.map(({ attack }) => attack.title))];
+  const but = titles.map((title) => `, for ${title} ${inWords(countsOf(others.filter(({ attack }) => attack.title === title)))}`).join("");
+  const fewer = measured.some(({ summary }) => summary.samples < paperCount);
+  const few = fewer ? "; the paper took 1,000, and where ours are fewer the intervals are wide" : "";
   return [
-    `The first ${how} test images${few}. Attacked are those that the model classifies correctly; success and "wrong and accepted" are shares of them, detection is the rejected share of the successful ones. Intervals are Wilson's.`,
+    `The first ${inWords(usual)} test images${but}${few}. Attacked are those that the model classifies correctly; success and "wrong and accepted" are shares of them, detection is the rejected share of the successful ones. Intervals are Wilson's.`,
   ];
 }
 

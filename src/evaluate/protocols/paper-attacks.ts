@@ -14,6 +14,9 @@ export interface PaperAttack {
   readonly isAdaptive?: boolean;
 }
 
+/** Images attacked, the first of each test set. */
+export const paperCount = 1000;
+
 /** Table 5's, and ours. */
 export const untargetedAttacks = [
   { id: "deepfool", title: "DeepFool", attack: "deepfool", settings: {} },
@@ -60,6 +63,14 @@ export const figureAttacks: readonly PaperAttack[] = [
     epsilons: figureEpsilons,
     isAdaptive: true,
   },
+];
+
+/** All that are measured on more than one image. */
+export const countedAttacks: readonly PaperAttack[] = [
+  ...untargetedAttacks,
+  ...confidences.map((confidence) => targetedCw(confidence)),
+  targetedAdaptive,
+  ...figureAttacks,
 ];
 
 /** Table 5, percent: detected at the 1st and the 2nd percentile. */
