@@ -31,7 +31,7 @@ beforeAll(async () => {
   writeIdxSplit(digits, "train", data);
   writeFileSync(
     config,
-    "# small\nwidths: [16, 16, 32, 32]\nimageSize: 16\ndimension: 8\nbatchSize: 32\nepochs: 6\nlearningRate: 0.005\nmeanSpread: 0.1\nrejectBy: likelihood\nvalidation: 0.2\nthresholdsFrom: validation\n",
+    "# small\nwidths: [16, 16, 32, 32]\nimageSize: 16\ndimension: 8\nbatchSize: 32\nepochs: 6\nlearningRate: 0.005\ngamma: 1\nmeanSpread: 0.1\nrejectBy: likelihood\nvalidation: 0.2\nthresholdsFrom: validation\n",
   );
   const trained = await sdim(
     "train",

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ImageSet, subset } from "../../src/data/image-set.ts";
 import { loadDataset } from "../../src/data/registry.ts";
-import { resolveConfig, type TrainConfig } from "../../src/train/config.ts";
+import { defaults, resolveConfig, type TrainConfig } from "../../src/train/config.ts";
 
 // A training small enough for a test, on real digits: 3 classes, 300 images.
 
@@ -15,11 +15,10 @@ const threeClasses = (set: ImageSet, count: number): ImageSet => {
 export const trainingDigits = async (): Promise<ImageSet> => threeClasses(await loadDataset("mnist", "train"), 300);
 export const testDigits = async (): Promise<ImageSet> => threeClasses(await loadDataset("mnist", "test"), 200);
 
-/** Class means start close together: these trainings have too few steps to come to those of the standard preset. */
+/** The defaults, not the standard preset: these trainings have too few steps to come to class means that start far apart. */
 export const tinyConfig = (overrides: Partial<TrainConfig> = {}): TrainConfig =>
   resolveConfig({
-    meanSpread: 0.1,
-    rejectBy: "likelihood",
+    ...defaults,
     widths: [16, 16, 32, 32],
     imageSize: 16,
     dimension: 8,
