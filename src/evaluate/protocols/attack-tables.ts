@@ -43,11 +43,9 @@ function countNotes(rows: readonly AttackedRow[]): string[] {
   // As many as the last attack on a data set had; attacks that had another number are named.
   const usual = countsOf(measured);
   const inWords = (counts: ReadonlyMap<string, number>): string => {
-    const alike = counts.size === usual.size && new Set(counts.values()).size === 1;
-    return [...counts]
-      .map(([data, count]) => `${count}${alike ? "" : ` (${data})`}`)
-      .slice(0, alike ? 1 : counts.size)
-      .join(" and ");
+    const [count] = counts.values();
+    if (counts.size === usual.size && new Set(counts.values()).size === 1) return String(count);
+    return [...counts].map(([data, ofData]) => `${ofData} (${data})`).join(" and ");
   };
   const others = measured.filter(({ model, summary }) => summary.samples !== usual.get(model.data));
   const titles = [...new Set(others.map(({ attack }) => attack.title))];
