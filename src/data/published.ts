@@ -41,8 +41,8 @@ const digits = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 const garments = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
 const objects = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
-const untouched: Augmentation = { cropPadding: 0, flip: false };
-const croppedAndFlipped: Augmentation = { cropPadding: 4, flip: true };
+const untouched: Augmentation = { cropPadding: 0, flip: false, randomErasing: 0 };
+const croppedAndFlipped: Augmentation = { cropPadding: 4, flip: true, randomErasing: 0 };
 
 const idxSplits = {
   train: { files: ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"], count: 60_000 },

@@ -159,8 +159,8 @@ async function freshStart(
 }
 
 function batchesOf(set: ImageSet, config: TrainConfig, firstStep: number, hasThread: boolean): BatchSource {
-  const { batchSize, seed, cropPadding, flip } = config;
-  const plan = { batchSize, seed, augmentation: { cropPadding, flip } };
+  const { batchSize, seed, cropPadding, flip, randomErasing } = config;
+  const plan = { batchSize, seed, augmentation: { cropPadding, flip, randomErasing } };
   return hasThread ? new WorkerBatches(set, plan, firstStep) : new InThreadBatches(set, plan);
 }
 

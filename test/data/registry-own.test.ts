@@ -116,7 +116,7 @@ describe("a .bin file of records", () => {
 });
 
 it("augmentation is the paper's for a name, and none for the user's own data", () => {
-  expect(augmentationOf("cifar10")).toEqual({ cropPadding: 4, flip: true });
-  expect(augmentationOf("fashion-mnist")).toEqual({ cropPadding: 0, flip: false });
-  expect(augmentationOf("toString")).toEqual({ cropPadding: 0, flip: false });
+  expect(augmentationOf("cifar10")).toEqual({ cropPadding: 4, flip: true, randomErasing: 0 });
+  expect(augmentationOf("fashion-mnist")).toEqual({ cropPadding: 0, flip: false, randomErasing: 0 });
+  expect(augmentationOf("toString")).toEqual({ cropPadding: 0, flip: false, randomErasing: 0 });
 });

@@ -41,7 +41,16 @@ describe("train", () => {
     ["plainly", {}],
     [
       "with everything on",
-      { cropPadding: 2, flip: true, validation: 0.2, ema: 0.9, keep: "best-validation", thresholdsFrom: "validation", patience: 2 },
+      {
+        cropPadding: 2,
+        flip: true,
+        randomErasing: 0.5,
+        validation: 0.2,
+        ema: 0.9,
+        keep: "best-validation",
+        thresholdsFrom: "validation",
+        patience: 2,
+      },
     ],
     ["keeping the lowest training loss", { keep: "lowest-training-loss", ema: 0.5 }],
   ] as const)("stopped and resumed gives what it would have given, bit for bit: %s", async (_what, overrides) => {
@@ -279,7 +288,8 @@ describe("checkpoints", () => {
     await expect(train({ config: tinyConfig(), data, out, signal: AbortSignal.abort() })).rejects.toThrow(Interrupted);
     const { tensors, metadata } = decodeSafetensors(readFileSync(checkpointPath(out)), out);
     const { epochs: _, pendingEpoch: __, config, ...position } = JSON.parse(metadata["sdim"]!);
-    for (const key of ["validation", "patience", "keep", "ema", "thresholdsFrom", "cropPadding", "flip"]) delete config[key];
+    for (const key of ["validation", "patience", "keep", "ema", "thresholdsFrom", "cropPadding", "flip", "randomErasing"])
+      delete config[key];
     writeFileSync(checkpointPath(out), encodeSafetensors(tensors, { sdim: JSON.stringify({ config, ...position }) }));
     expect(loadCheckpoint(out).position.config).toEqual(tinyConfig());
   });
