@@ -3,7 +3,7 @@ import { UserError } from "../core/errors.ts";
 import { oneOf } from "../core/names.ts";
 import { requireSeed } from "../core/random.ts";
 import { type Criterion, judge, misclassified, misclassifiedAndAccepted, targeted, targetedAndAccepted } from "./criteria.ts";
-import { type Distance, isWithin, perturbationSizes, sizeOfImage } from "./distance.ts";
+import { type Distance, type ImageShape, isWithin, perturbationSizes, sizeOfImage } from "./distance.ts";
 import type { AttackedModel, Scores } from "./model.ts";
 import { type Guides, Problem, type Queries } from "./problem.ts";
 import { requireEpsilon, requireSamples } from "./requirements.ts";
@@ -162,7 +162,7 @@ export async function runAttack(
   const { criterion = defaultCriterion(attack, samples) } = options;
   requireSeed(seed);
   requireSamples(model, samples, criterion);
-  const epsilons = epsilonsOf(attack, options.epsilons);
+  const epsilons = epsilonsOf(attack, options.epsilons, model.shape);
   if (attack.needs === "gradients" && !model.gradient) {
     throw new UserError(`${attack.name}: needs gradients, the model gives scores only; take an attack that needs scores or decisions`);
   }
@@ -255,13 +255,13 @@ function spreadQueries(queries: Queries, rows: readonly number[], count: number)
   return { scores: spread(queries.scores), gradients: spread(queries.gradients), zeroGradients: spread(queries.zeroGradients) };
 }
 
-function epsilonsOf(attack: Attack, epsilons: readonly number[] | undefined): readonly (number | null)[] {
+function epsilonsOf(attack: Attack, epsilons: readonly number[] | undefined, shape: ImageShape): readonly (number | null)[] {
   if (epsilons === undefined || epsilons.length === 0) {
     if (attack.kind === "minimal") return [null];
     throw new UserError(
       `${attack.name}: needs epsilons (--epsilon): the largest ${attack.distance} distance, in units of the [0, 1] pixel range`,
     );
   }
-  for (const epsilon of epsilons) requireEpsilon(attack.distance, epsilon);
+  for (const epsilon of epsilons) requireEpsilon(attack.distance, epsilon, shape);
   return epsilons;
 }

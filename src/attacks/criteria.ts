@@ -14,27 +14,37 @@ export interface Goal {
 export interface Criterion {
   readonly name: string;
   readonly needsTarget: boolean;
+  /** Whether a rejected image is none: what meets it, meets it under the thresholds it was made against. */
+  readonly needsAcceptance: boolean;
   readonly isMet: (verdict: Verdict, goal: Goal) => boolean;
 }
 
 export const misclassified: Criterion = {
   name: "misclassified",
   needsTarget: false,
+  needsAcceptance: false,
   isMet: (verdict, { label }) => verdict.label !== label,
 };
 
 export const targeted: Criterion = {
   name: "targeted",
   needsTarget: true,
+  needsAcceptance: false,
   isMet: (verdict, { target }) => verdict.label === target,
 };
 
 /** The classifier does not say "I don't know". */
-export const accepted: Criterion = { name: "accepted", needsTarget: false, isMet: (verdict) => verdict.accepted };
+export const accepted: Criterion = {
+  name: "accepted",
+  needsTarget: false,
+  needsAcceptance: true,
+  isMet: (verdict) => verdict.accepted,
+};
 
 export const allOf = (...criteria: readonly Criterion[]): Criterion => ({
   name: criteria.map(({ name }) => name).join("-and-"),
   needsTarget: criteria.some(({ needsTarget }) => needsTarget),
+  needsAcceptance: criteria.some(({ needsAcceptance }) => needsAcceptance),
   isMet: (verdict, goal) => criteria.every(({ isMet }) => isMet(verdict, goal)),
 });
 

@@ -56,19 +56,14 @@ async function perturb(problem: Problem, { theta, gamma }: z.output<typeof setti
     return { sample, target: targetOf(sample), image, domain, changed: 0 };
   });
   while (open.length > 0) {
-    const rows = open.map(({ sample }) => sample);
-    const x = new Float32Array(open.length * size);
-    for (const [i, { image }] of open.entries()) x.set(image, i * size);
-    const weights = (of: (isTarget: boolean) => number) =>
-      Float32Array.from(open.flatMap(({ target }) => indices(classes).map((c) => of(c === target))));
-    const ofTarget = await problem.gradient({ kind: "weighted" }, rows, x, { classWeights: weights(Number) });
+    const ofTarget = await gradientOf(problem, open, Number);
     for (const [i, { sample, image }] of open.entries()) if (ofTarget.isAdversarial[i] === 1) result.set(image, sample * size);
     const going = indices(open.length).filter((i) => ofTarget.isAdversarial[i] !== 1 && open[i]!.changed + 2 <= Math.max(2, gamma * size));
     if (going.length === 0) break;
-    const ofOthers = await problem.gradient({ kind: "weighted" }, rows, x, { classWeights: weights((isTarget) => Number(!isTarget)) });
-    open = going.flatMap((i) => {
-      const sample = open[i]!;
-      const pair = mostSalient(sample.domain, row(ofTarget.gradient, size, i), row(ofOthers.gradient, size, i), Math.sign(theta));
+    const left = going.map((i) => open[i]!);
+    const ofOthers = await gradientOf(problem, left, (isTarget) => Number(!isTarget));
+    open = left.flatMap((sample, at) => {
+      const pair = mostSalient(sample.domain, row(ofTarget.gradient, size, going[at]!), row(ofOthers.gradient, size, at), Math.sign(theta));
       if (!pair) return [];
       for (const k of pair) {
         const value = sample.image[k]! + theta;
@@ -80,6 +75,20 @@ async function perturb(problem: Problem, { theta, gamma }: z.output<typeof setti
     problem.progress(open.length);
   }
   return result;
+}
+
+/** Gradient of the log-likelihoods of some classes, at the samples as they are now, and who is adversarial. */
+function gradientOf(problem: Problem, samples: readonly Sample[], weight: (isTarget: boolean) => number) {
+  const { size } = problem;
+  const x = new Float32Array(samples.length * size);
+  for (const [i, { image }] of samples.entries()) x.set(image, i * size);
+  const classWeights = Float32Array.from(samples.flatMap(({ target }) => indices(problem.model.classes).map((c) => weight(c === target))));
+  return problem.gradient(
+    { kind: "weighted" },
+    samples.map(({ sample }) => sample),
+    x,
+    { classWeights },
+  );
 }
 
 /** The pair of values of the domain with the largest -alpha beta; none where no pair raises the target and lowers the others. */

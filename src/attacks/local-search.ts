@@ -25,7 +25,13 @@ export const localSearch: AttackDefinition = defineAttack({
   about: "changes the few pixels that lower the true class's posterior most, by scores alone",
   source: "Narodytska & Kasiviswanathan 2017",
   settings,
-  create: (chosen) => ({ kind: "minimal", distance: "l0", needs: "scores", perturb: (problem) => search(problem, chosen) }),
+  create: (chosen) => ({
+    kind: "minimal",
+    distance: "l0",
+    needs: "scores",
+    isAdaptive: chosen.loss === "accepted",
+    perturb: (problem) => search(problem, chosen),
+  }),
 });
 
 interface Search {

@@ -63,6 +63,12 @@ export function attackRates(result: AttackResult, outcome: AttackOutcome, thresh
     evasionRate: counts.evading / counts.attacked,
     robustAccuracy: count((i) => isAttacked(i) && !isWrong(i)) / counts.samples,
     robustAccuracyWithRejection: count((i) => isAttacked(i) && before[i] === 1 && !isEvading(i)) / counts.samples,
-    medianPerturbation: sorted.length === 0 ? Number.NaN : sorted[Math.floor(sorted.length / 2)]!,
+    medianPerturbation: medianOf(sorted),
   };
 }
+
+/** Of sorted values; NaN of none. */
+const medianOf = (sorted: Float32Array): number => {
+  const upper = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1 ? sorted[upper]! : (sorted[upper - 1]! + sorted[upper]!) / 2;
+};

@@ -1,6 +1,6 @@
 import { UserError } from "../core/errors.ts";
 import type { Criterion } from "./criteria.ts";
-import { type Distance, sizeOfImage } from "./distance.ts";
+import { type Distance, type ImageShape, sizeOfImage } from "./distance.ts";
 import type { AttackedModel } from "./model.ts";
 import type { Guides } from "./problem.ts";
 
@@ -26,13 +26,20 @@ export function requireSamples(model: AttackedModel, { images, labels, targets, 
   if (own >= 0) throw new UserError(`targets: image ${own} is of class ${labels[own]} itself; take another class`);
 }
 
-/** Errors: UserError when it is negative, no number, or in linf above 1. */
-export function requireEpsilon(distance: Distance, epsilon: number): void {
+/** Errors: UserError when it is negative, no number, or larger than the distance of any two images. */
+export function requireEpsilon(distance: Distance, epsilon: number, shape: ImageShape): void {
   if (!Number.isFinite(epsilon) || epsilon < 0) throw new UserError(`epsilon: expected a number of at least 0, got ${epsilon}`);
-  if (distance !== "linf" || epsilon <= 1) return;
+  if (epsilon <= diameter(distance, shape)) return;
+  const example = distance === "linf" ? `; 8 of 255 grey levels is ${8 / 255}` : "";
   throw new UserError(
-    `epsilon: pixels are in [0, 1], so an linf distance is at most 1, got ${epsilon}; 8 of 255 grey levels is ${8 / 255}`,
+    `epsilon: pixels are in [0, 1], so an ${distance} distance of these images is at most ${diameter(distance, shape)}, got ${epsilon}${example}`,
   );
+}
+
+/** The largest distance of two images. */
+function diameter(distance: Distance, shape: ImageShape): number {
+  if (distance === "linf") return 1;
+  return distance === "l0" ? shape.height * shape.width : Math.sqrt(sizeOfImage(shape));
 }
 
 /** Errors: UserError when the images have the wrong size or leave [0, 1], or a label is no class. `what`: their name in messages. */

@@ -24,6 +24,7 @@ export const square: AttackDefinition = defineAttack({
     kind: "fixed-epsilon",
     distance: chosen.norm,
     needs: "scores",
+    isAdaptive: chosen.loss === "accepted",
     perturb: (problem, epsilon) => throwSquares(problem, epsilon, chosen),
   }),
 });

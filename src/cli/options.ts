@@ -41,7 +41,7 @@ export const dataDirOption = (): Option => new Option("--data-dir <folder>", "lo
 export const machineOptions = (command: Command): Command =>
   command
     .addOption(new Option("--provider <name>", "where the graph runs").choices(providers).default("cpu"))
-    .option("--threads <n>", "threads of the CPU provider (default: all cores)", wholeNumber);
+    .option("--threads <n>", "threads of the CPU provider (default: all cores)", positiveWholeNumber);
 
 export const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 

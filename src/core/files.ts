@@ -70,6 +70,18 @@ export async function replaceAtomic(path: string, write: (temporary: string) => 
   }
 }
 
+/** Errors: UserError with the path and the system's reason when no file can be written there. */
+export function requireWritable(path: string): void {
+  const trial = temporaryBeside(path);
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    closeSync(openSync(trial, "w"));
+    rmSync(trial);
+  } catch (error) {
+    throw new UserError(`cannot write ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
 const temporaryBeside = (path: string): string => join(dirname(path), `.${basename(path)}.${process.pid}.part`);
 
 /** SHA-256 of a file's bytes, hexadecimal. Errors: UserError with the path and the system's reason. */

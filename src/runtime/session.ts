@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import * as ort from "onnxruntime-node";
-import { InternalError, messageOf } from "../core/errors.ts";
+import { InternalError, messageOf, UserError } from "../core/errors.ts";
 import type { DType } from "../graph/types.ts";
 
 /** `cpu` is the default; `webgpu` runs on a GPU through Vulkan, Metal or Direct3D; `cuda` needs ONNX Runtime's CUDA binaries. */
@@ -35,7 +35,7 @@ export class Session {
     this.session = session;
   }
 
-  /** Errors: InternalError with ONNX Runtime's reason when the model cannot be loaded or the provider is not there. */
+  /** Errors: with ONNX Runtime's reason, InternalError when the model cannot be loaded, UserError when that is on another provider than "cpu", which may not be there. */
   static async create(model: Uint8Array, options: SessionOptions = {}): Promise<Session> {
     const provider = options.provider ?? "cpu";
     try {
@@ -53,7 +53,9 @@ export class Session {
       });
       return new Session(session);
     } catch (error) {
-      throw new InternalError(`ONNX Runtime could not load the model on provider "${provider}": ${messageOf(error)}`, { cause: error });
+      const Failure = provider === "cpu" ? InternalError : UserError;
+      const advice = provider === "cpu" ? "" : "; is there such a device? sdim doctor says what there is";
+      throw new Failure(`ONNX Runtime could not load the model on provider "${provider}": ${messageOf(error)}${advice}`, { cause: error });
     }
   }
 

@@ -14,10 +14,18 @@ const model = linearModel({
 afterAll(() => model.release());
 
 const good: Samples = { images: Float32Array.of(0.6, 0.4, 0.2, 0.8), labels: Int32Array.of(0, 1) };
-const fgsm = makeAttack("fgsm");
 
 describe("bad input of an attack", () => {
-  const cases: readonly { what: string; samples?: Partial<Samples>; options?: AttackOptions; message: string }[] = [
+  interface BadInput {
+    readonly what: string;
+    /** fgsm, unless told. */
+    readonly attack?: string;
+    readonly settings?: Readonly<Record<string, unknown>>;
+    readonly samples?: Partial<Samples>;
+    readonly options?: AttackOptions;
+    readonly message: string;
+  }
+  const cases: readonly BadInput[] = [
     {
       what: "a pixel above 1",
       samples: { images: Float32Array.of(0.6, 0.4, 0.2, 1.5) },
@@ -71,14 +79,28 @@ describe("bad input of an attack", () => {
     {
       what: "an epsilon in grey levels",
       options: { epsilons: [8] },
-      message: "an linf distance is at most 1, got 8; 8 of 255 grey levels is",
+      message: "an linf distance of these images is at most 1, got 8; 8 of 255 grey levels is",
+    },
+    {
+      what: "an l2 epsilon beyond any two images",
+      attack: "pgd",
+      settings: { norm: "l2" },
+      options: { epsilons: [1.42] },
+      message: "an l2 distance of these images is at most 1.414",
+    },
+    {
+      what: "more pixels than there are",
+      attack: "noise",
+      settings: { kind: "salt" },
+      options: { epsilons: [3] },
+      message: "an l0 distance of these images is at most 2, got 3",
     },
     { what: "no epsilons", options: { epsilons: [] }, message: "fgsm: needs epsilons (--epsilon)" },
     { what: "a seed that is none", options: { seed: -1 }, message: "seed: expected a whole number" },
   ];
 
-  it.each(cases)("$what", async ({ samples, options, message }) => {
-    const run = runAttack(model, { ...good, ...samples }, fgsm, { epsilons: [0.1], ...options });
+  it.each(cases)("$what", async ({ attack = "fgsm", settings, samples, options, message }) => {
+    const run = runAttack(model, { ...good, ...samples }, makeAttack(attack, settings), { epsilons: [0.1], ...options });
     await expect(run).rejects.toBeInstanceOf(UserError);
     await expect(run).rejects.toThrow(message);
   });

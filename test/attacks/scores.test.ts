@@ -116,17 +116,14 @@ describe("square", () => {
     const radius = 0.2;
     const model = kept(gaussianModel({ rows: means, thresholds: means.map(() => -(radius ** 2) / 2) }));
     const run = (epsilon: number) =>
-      runAttack(model, small, makeAttack("square", { loss: "accepted", queries: 1000 }), {
-        epsilons: [epsilon],
-        criterion: misclassifiedAndAccepted,
-        seed: 1,
-      });
+      runAttack(model, small, makeAttack("square", { loss: "accepted", queries: 1000 }), { epsilons: [epsilon], seed: 1 });
     // 0.09 is enough to be wrong, but leaves the image 0.218 from the nearest wrong mean.
     const distance = distanceToBoundary(linearEquivalent({ rows: means }), image, 0, "linf");
     expect(distance).toBeLessThan(0.09);
     expect((await run(0.09)).outcomes[0]!.success[0]).toBe(0);
     // The corners of the ball are what it tries; the best is 0.187 from that mean.
-    const { outcomes } = await run(0.15);
+    const { outcomes, criterion } = await run(0.15);
+    expect(criterion).toBe(misclassifiedAndAccepted.name);
     expect(outcomes[0]!.success[0]).toBe(1);
     expect(outcomes[0]!.scores.accepted[0]).toBe(1);
   });
@@ -199,6 +196,16 @@ describe("jsma", () => {
     for (const { outcomes } of [brighter, darker]) expect(outcomes[0]!.scores.labels[0]).toBe(2);
     expect(darker.outcomes[0]!.images[6]).toBe(0);
     expect(brighter.outcomes[0]!.images[6]).toBe(1);
+  });
+
+  it("asks for no gradient of a sample that is finished, whoever else is attacked", async () => {
+    const alone = await runAttack(model, picture(0.1), makeAttack("jsma"));
+    const stubborn = new Float32Array(size).fill(0.1).fill(0.9, 20);
+    const both = { images: Float32Array.from([...picture(0.1).images, ...stubborn]), labels: Int32Array.of(0, 0) };
+    const together = await runAttack(model, both, makeAttack("jsma", { theta: 0.3, gamma: 1 }));
+    const aloneSlow = await runAttack(model, picture(0.1), makeAttack("jsma", { theta: 0.3, gamma: 1 }));
+    expect(alone.outcomes[0]!.queries.gradients[0]).toBe(3);
+    expect(together.outcomes[0]!.queries.gradients[0]).toBe(aloneSlow.outcomes[0]!.queries.gradients[0]);
   });
 
   it("changes no more values than gamma allows", async () => {

@@ -26,6 +26,8 @@ describe("sdim attack", () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/^pgd: .*\(Madry et al\. 2018\); within --epsilon, linf, needs gradients$/m);
     expect(stdout).toMatch(/^ {4}--loss "cross-entropy" {2}.*: cross-entropy \| margin \| dlr \| accepted$/m);
+    // The command has an option of that name, which is another thing.
+    expect(stdout).toMatch(/^ {4}--set targets=0 {2}/m);
     const listed = result((await sdimHere("attack", "--list", "--json")).stdout) as { name: string; settings: { name: string }[] }[];
     expect(listed.map(({ name }) => name)).toEqual(expect.arrayContaining(["fgsm", "apgd", "cw-l2", "square"]));
   });
@@ -123,6 +125,21 @@ describe("sdim attack", () => {
     ],
     ["a missing epsilon", ["--attack", "fgsm", "--count", "4"], "fgsm: needs epsilons (--epsilon)"],
     ["an epsilon of grey levels", ["--attack", "fgsm", "--count", "4", "--epsilon", "8"], "8 of 255 grey levels"],
+    [
+      "more rows than a picture may have",
+      ["--attack", "fgsm", "--epsilon", "0.1", "--grid", "g.png", "--grid-rows", "201"],
+      "1 to 200 rows",
+    ],
+    [
+      "a picture where no file can be",
+      ["--attack", "fgsm", "--epsilon", "0.1", "--grid", "/dev/null/g.png"],
+      "cannot write /dev/null/g.png",
+    ],
+    ["rows of no picture", ["--attack", "fgsm", "--epsilon", "0.1", "--grid-rows", "3"], "--grid-rows: rows of which picture?"],
+    ["what a nearest adversarial has no use for", ["--attack", "deepfool", "--carry-over"], "--carry-over: deepfool looks for the nearest"],
+    ["a provider that is not there", ["--attack", "fgsm", "--epsilon", "0.1", "--count", "4", "--provider", "cuda"], 'on provider "cuda"'],
+    ["no threads", ["--attack", "fgsm", "--epsilon", "0.1", "--threads", "0"], "expected a whole number above 0"],
+    ["an epsilon of the suite that is none", ["--standard", "--count", "4", "--epsilon-l2=-1"], "expected a number of at least 0, got -1"],
     ["too many images", ["--attack", "fgsm", "--epsilon", "0.1", "--count", "10001"], "count: expected 1 to 10000"],
     ["a percentile that is not there", ["--attack", "fgsm", "--epsilon", "0.1", "--percentile", "33"], "percentile 33"],
     ["options of one attack with the suite", ["--standard", "--targets", "next"], "leave out --targets"],

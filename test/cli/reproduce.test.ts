@@ -68,8 +68,19 @@ describe("sdim reproduce", () => {
     for (const [count, reason] of [
       ["svnh=3", "a data set (mnist, fashion-mnist, cifar10, svhn) or an attack (deepfool,"],
       ["mnist=0", "expected a whole number above 0"],
+      ["mnist=2=3", 'got "mnist=2=3"'],
     ] as const)
       expect(await sdim("reproduce", "table5", "--count", count)).toMatchObject({ code: 2, stderr: expect.stringContaining(reason) });
+    for (const [data, reason] of [
+      ["fashion-mnist", "table5: is of no model that --data names"],
+      ["mnist,foo", 'unknown --data "foo"'],
+      ["cifar10", "table5: needs the model cifar10; train it with --train"],
+    ] as const)
+      expect(await sdim("reproduce", "table5", "--models", models, "--out", out, "--data", data)).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining(reason),
+      });
+    expect(existsSync(join(out, "table5.md"))).toBe(false);
     const figure = await sdim("reproduce", "figure2", "--models", models, "--out", out);
     expect(figure).toMatchObject({ code: 2, stderr: expect.stringContaining("figure2: needs the model fashion-mnist") });
     expect(existsSync(join(out, "figure2.svg"))).toBe(false);

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type AttackResult, runAttack, type Samples } from "../../src/attacks/attack.ts";
 import { makeAttack } from "../../src/attacks/attacks.ts";
 import type { GraphModel } from "../../src/attacks/model.ts";
+import { attackRates } from "../../src/attacks/rates.ts";
 import { wilsonInterval } from "../../src/evaluate/metrics/wilson.ts";
 import { adversarialGrid } from "../../src/evaluate/robustness/grid.ts";
 import { inPlainWords, renderRobustness } from "../../src/evaluate/robustness/report.ts";
@@ -20,6 +21,7 @@ import {
   transferEntry,
 } from "../../src/evaluate/robustness/suite.ts";
 import { summariseAttack } from "../../src/evaluate/robustness/summary.ts";
+import { renderAttack } from "../../src/evaluate/robustness/table.ts";
 import { withTargets } from "../../src/evaluate/robustness/targets.ts";
 import { before, successCurve, trialsOf, worstCase } from "../../src/evaluate/robustness/worst-case.ts";
 import { linearModel, type SmallModel } from "../support/attacked-models.ts";
@@ -109,6 +111,57 @@ describe("the summary of an attack", () => {
     expect(survivesRounding.of).toBe(successes);
     expect(queries.gradients).toBeGreaterThan(1);
     expect(medianPerturbation).toBeLessThanOrEqual(0.3 + 1e-6);
+  });
+
+  it("of images made to be accepted says nothing of other thresholds, nor of accuracy without rejection", async () => {
+    const result = await runAttack(rejecting, samples, makeAttack("pgd", { loss: "accepted" }), { epsilons: [0.3], seed: 1 });
+    const lax = { percentile: 2, values: [-1e6, -1e6, -1e6] };
+    const { outcomes, criterion } = await summariseAttack(rejecting, result, [thresholdsOf(rejecting), lax]);
+    expect(criterion).toBe("misclassified-and-accepted");
+    const [first, second] = outcomes[0]!.percentiles;
+    expect(first!.attacked).toMatchObject({ detection: { value: 0 }, evasion: { of: 24 } });
+    expect(first!.attacked.evasion.value).toBeGreaterThan(0);
+    expect(first!.robustAccuracyWithRejection.of).toBe(24);
+    expect(second!.attacked.success).toEqual(first!.attacked.success);
+    const nothing = { value: null, of: 0, interval: null };
+    for (const unmeasured of [second!.attacked.detection, second!.attackedAndAccepted.evasion, second!.robustAccuracyWithRejection]) {
+      expect(unmeasured).toEqual(nothing);
+    }
+    expect([first!.robustAccuracy, second!.robustAccuracy]).toEqual([nothing, nothing]);
+  });
+
+  it("of images attacked once per target takes the worst target, and gives dependent rates no interval", async () => {
+    const { samples: pairs, sources } = await withTargets(plain, samples, classNames, "all", 0);
+    const result = await runAttack(plain, pairs, makeAttack("pgd", { loss: "margin", steps: 5 }), { epsilons: [0.1], seed: 1 });
+    const summary = await summariseAttack(plain, result, [thresholdsOf(plain)], sources);
+    const { percentiles, worstTarget } = summary.outcomes[0]!;
+    const changed = new Set(sources.filter((_, i) => result.outcomes[0]!.scores.labels[i] !== pairs.labels[i]));
+    // Some images, and not by each of their targets.
+    expect(changed.size).toBeGreaterThan(0);
+    expect(changed.size).toBeLessThan(24);
+    expect(worstTarget!.success).toMatchObject({ value: changed.size / 24, of: 24, interval: { low: expect.any(Number) } });
+    expect(worstTarget!.robustAccuracy).toMatchObject({ value: expect.closeTo(1 - changed.size / 24, 6), of: 24 });
+    expect(percentiles[0]!.attacked.success).toMatchObject({ of: 48, interval: null });
+    expect(percentiles[0]!.attacked.success.value).toBeLessThan(changed.size / 24);
+    const table = renderAttack(summary);
+    expect(table).toContain("48 pairs of image and target");
+    expect(table).toMatch(/each image's worst target \(24 images right before\)\n {2}wrong +\d+\.\d\d% \[/);
+    const once = await summariseAttack(plain, result, [thresholdsOf(plain)]);
+    expect(once.outcomes[0]!.worstTarget).toBeUndefined();
+  });
+
+  it("has the mean of the middle two as the median of an even number", async () => {
+    const result = await runAttack(plain, samples, makeAttack("deepfool"));
+    const [outcome] = result.outcomes;
+    const medianOfFirst = (count: number) => {
+      const success = outcome!.success.map((value, i) => (i < count ? value : 0));
+      return attackRates(result, { ...outcome!, success }).medianPerturbation;
+    };
+    const sizes = (count: number) => [...outcome!.sizes.l2.subarray(0, count)].sort((a, b) => a - b);
+    expect(Array.from(outcome!.success)).toEqual(Array(24).fill(1));
+    expect(medianOfFirst(3)).toBe(sizes(3)[1]);
+    expect(medianOfFirst(4)).toBeCloseTo((sizes(4)[1]! + sizes(4)[2]!) / 2, 6);
+    expect(medianOfFirst(0)).toBeNaN();
   });
 
   it("says that a perturbation below half a grey level does not survive rounding", async () => {

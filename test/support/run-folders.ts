@@ -2,8 +2,8 @@ import { appendFileSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFil
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { EvaluationRecord } from "../../src/evaluate/record.ts";
+import type { Rate } from "../../src/evaluate/robustness/rate.ts";
 import type { RobustnessReport } from "../../src/evaluate/robustness/report.ts";
-import type { Rate } from "../../src/evaluate/robustness/summary.ts";
 import { defaults, type TrainConfig } from "../../src/train/config.ts";
 import type { MetricsLine } from "../../src/train/metrics-log.ts";
 

@@ -5,8 +5,8 @@ import { kebab } from "../options.ts";
 import { printJson, printLine } from "../output.ts";
 import { settingsOf } from "./settings.ts";
 
-/** All attacks, or one, with source and settings. Errors: UserError for an unknown name. */
-export function listAttacks(name: string | undefined, json: boolean): void {
+/** All attacks, or one, with source and settings. `taken`: names that are options of the command itself. Errors: UserError for an unknown name. */
+export function listAttacks(name: string | undefined, json: boolean, taken: ReadonlySet<string>): void {
   const names = attackDefinitions.map((definition) => definition.name);
   const only = name === undefined ? undefined : oneOf("attack", name, names);
   const shown = attackDefinitions.filter((definition) => only === undefined || definition.name === only);
@@ -20,7 +20,9 @@ export function listAttacks(name: string | undefined, json: boolean): void {
     printLine(`${definition.name}: ${definition.about} (${definition.source}); ${what}, ${distance}, needs ${needs}`);
     for (const setting of settingsOf(definition)) {
       const choices = setting.choices ? `: ${setting.choices.join(" | ")}` : "";
-      printLine(`    --${kebab(setting.name)} ${JSON.stringify(setting.default)}  ${setting.description}${choices}`);
+      const value = JSON.stringify(setting.default);
+      const option = taken.has(setting.name) ? `--set ${setting.name}=${value}` : `--${kebab(setting.name)} ${value}`;
+      printLine(`    ${option}  ${setting.description}${choices}`);
     }
   }
 }

@@ -1,13 +1,13 @@
 import { join } from "node:path";
-import type { AttackResult, Samples } from "../../attacks/attack.ts";
+import type { Attack, AttackResult, Samples } from "../../attacks/attack.ts";
 import { makeAttack } from "../../attacks/attacks.ts";
 import { type Criterion, criteria } from "../../attacks/criteria.ts";
 import { attackInChunks } from "../../attacks/run-folder.ts";
 import { UserError } from "../../core/errors.ts";
-import { writeFileAtomic } from "../../core/files.ts";
+import { requireWritable, writeFileAtomic } from "../../core/files.ts";
 import { oneOf } from "../../core/names.ts";
 import type { ImageSet } from "../../data/image-set.ts";
-import { adversarialGrid } from "../../evaluate/robustness/grid.ts";
+import { adversarialGrid, requireRows } from "../../evaluate/robustness/grid.ts";
 import { type AttackSummary, summariseAttack } from "../../evaluate/robustness/summary.ts";
 import { renderAttack } from "../../evaluate/robustness/table.ts";
 import { withTargets } from "../../evaluate/robustness/targets.ts";
@@ -35,10 +35,12 @@ export async function attackOnce(
   const attack = makeAttack(options.attack, settings);
   const criterion = namedCriterion(options.criterion);
   refuseOptionsOfTheSuite(options);
+  refuseWithoutEffect(attack, options);
+  if (options.grid !== undefined) requireGrid(options.grid, options.gridRows);
   const rule = targetRule(options);
   const { data, samples } = await loadSamples(loaded, options.data, options);
   const { seed, out, epsilon, carryOver = false, chunk } = options;
-  const chosen = rule === null ? samples : await targetedSamples(loaded, samples, data, rule, seed);
+  const { chosen, sources } = rule === null ? { chosen: samples } : await targetedSamples(loaded, samples, data, rule, seed);
   const kept = out === undefined ? "nothing was kept: --out keeps finished parts" : `the same command goes on with what is in ${out}`;
   const result = await withAttackConsole(kept, ({ checkpoint, show }) =>
     attackInChunks(loaded.model, chosen, attack, {
@@ -53,13 +55,13 @@ export async function attackOnce(
       onProgress: (progress) => show(attack.name, progress, chosen.labels.length),
     }),
   );
-  const summary = await summariseAttack(loaded.model, result, loaded.thresholds);
+  const summary = await summariseAttack(loaded.model, result, loaded.thresholds, sources);
   const record: AttackRecord = { ...attackSource(loaded, data), targets: rule, attack: summary };
   if (out !== undefined) writeFileAtomic(join(out, "result.json"), `${JSON.stringify(record, null, 2)}\n`);
+  if (options.json) printJson(record);
+  else printLine(renderAttack(summary));
   if (options.grid !== undefined) await writeGrid(options.grid, loaded, chosen, result, options.gridRows);
   await loaded.model.release();
-  if (options.json) return printJson(record);
-  printLine(renderAttack(summary));
 }
 
 function namedCriterion(name: string | undefined): Criterion | undefined {
@@ -71,6 +73,19 @@ function refuseOptionsOfTheSuite({ twin, quick, epsilonL2 }: AttackCommandOption
   if (given.length > 0) throw new UserError(`${given.map(([name]) => `--${name}`).join(", ")}: for --standard only`);
 }
 
+function refuseWithoutEffect({ name, kind }: Attack, { carryOver, grid, gridRows }: AttackCommandOptions): void {
+  if (carryOver && kind === "minimal") {
+    throw new UserError(`--carry-over: ${name} looks for the nearest adversarial, which is the same for every epsilon; leave it out`);
+  }
+  if (gridRows !== undefined && grid === undefined) throw new UserError("--grid-rows: rows of which picture? Name it with --grid");
+}
+
+/** Before the attack, which may take hours. Errors: UserError when there are too many rows, or no file can be written there. */
+function requireGrid(path: string, rows: number | undefined): void {
+  requireRows(rows);
+  requireWritable(path);
+}
+
 /** --targeted alone: random. --targets alone means --targeted. */
 const targetRule = ({ targeted, targets }: AttackCommandOptions): string | null => targets ?? (targeted ? "random" : null);
 
@@ -80,11 +95,11 @@ async function targetedSamples(
   data: ImageSet,
   rule: string,
   seed: number,
-): Promise<Samples> {
+): Promise<{ chosen: Samples; sources: Int32Array }> {
   const { samples: chosen, sources } = await withTargets(model, samples, card.classNames, rule, seed);
   const left = data.count - new Set(sources).size;
   if (left > 0) note(`left out ${left} images that are of class ${rule} themselves`);
-  return chosen;
+  return { chosen, sources };
 }
 
 /** Of the largest epsilon: there is most to see. */

@@ -46,10 +46,11 @@ export function keyValue(text: string, before: Readonly<Record<string, unknown>>
 const optionNames = (taken: ReadonlySet<string>): string[] =>
   [...new Set(attackDefinitions.flatMap(({ settings }) => Object.keys(settings.shape)))].filter((name) => !taken.has(name));
 
-/** A hidden option per setting of any attack, except where the command has an option of that name: there --set serves. */
-export function addSettingOptions(command: Command): void {
+/** A hidden option per setting of any attack, except where the command has an option of that name: there --set serves. Returns those names. */
+export function addSettingOptions(command: Command): ReadonlySet<string> {
   const taken = new Set(command.options.map((option) => option.attributeName()));
   for (const name of optionNames(taken)) command.addOption(new Option(`--${kebab(name)} <value>`).argParser(parseValue).hideHelp());
+  return taken;
 }
 
 /** Settings given by --set and by options of their own. Errors: UserError for one given both ways. */

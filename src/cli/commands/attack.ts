@@ -48,9 +48,9 @@ export function addAttack(program: Command): void {
     );
   ownImageOptions(command, false);
   machineOptions(command);
-  addSettingOptions(command);
+  const own = addSettingOptions(command);
   command.action(async (path: string | undefined, options: AttackCommandOptions) => {
-    if (options.list) return listAttacks(options.attack, options.json === true);
+    if (options.list) return listAttacks(options.attack, options.json === true, own);
     if (path === undefined) throw new UserError("attack: say which model file to attack, or --list");
     if (options.data === undefined) throw new UserError("attack: say which images to attack with --data");
     const settings = givenSettings(command, options.set);

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { Argument, type Command, InvalidArgumentError } from "commander";
 import { UserError } from "../../core/errors.ts";
+import { oneOf } from "../../core/names.ts";
 import { paperModels } from "../../evaluate/protocols/paper.ts";
 import { countedAttacks } from "../../evaluate/protocols/paper-attacks.ts";
 import { dataDirOption, positiveWholeNumber, wordList } from "../options.ts";
@@ -10,6 +11,7 @@ import { evaluatedNames, reproduceEvaluated } from "../reproduce/evaluated.ts";
 import { modelPath, type ReproduceOptions } from "../reproduce/options.ts";
 import { reproduceRules, rulesName } from "../reproduce/rules.ts";
 
+const dataSets = [...new Set(paperModels.map(({ data }) => data))];
 const names = [...evaluatedNames, rulesName, ...attackedNames];
 
 export function addReproduce(program: Command): void {
@@ -39,8 +41,8 @@ export function addReproduce(program: Command): void {
     .action(async (what: readonly string[], options: ReproduceOptions) => {
       if (options.list) return list(options);
       if (what.length === 0) throw new UserError(`reproduce: name what to make: ${names.join(", ")}; or --list`);
+      for (const name of options.data ?? []) oneOf("--data", name, dataSets);
       const wanted = paperModels.filter(({ data }) => options.data === undefined || options.data.includes(data));
-      if (wanted.length === 0) throw new UserError(`--data: no model of the paper is of ${options.data?.join(", ")}`);
       const evaluated = what.filter((name) => evaluatedNames.includes(name));
       if (evaluated.length > 0) await reproduceEvaluated(evaluated, wanted, options);
       if (what.includes(rulesName)) await reproduceRules(wanted, options);
@@ -52,14 +54,13 @@ export function addReproduce(program: Command): void {
 /** "64", or "mnist=64,cifar10=16,deepfool=1000". */
 function counts(text: string): number | ReadonlyMap<string, number> {
   if (!text.includes("=")) return positiveWholeNumber(text);
-  const sets = [...new Set(paperModels.map(({ data }) => data))];
   const attacks = countedAttacks.map(({ id }) => id);
   return new Map(
     wordList(text).map((part) => {
-      const [name = "", count = ""] = part.split("=");
-      if (![...sets, ...attacks].includes(name)) {
+      const [name = "", count = "", ...rest] = part.split("=");
+      if (![...dataSets, ...attacks].includes(name) || rest.length > 0) {
         throw new InvalidArgumentError(
-          `expected a number, or name=number with a data set (${sets.join(", ")}) or an attack (${attacks.join(", ")}); got "${part}"`,
+          `expected a number, or name=number with a data set (${dataSets.join(", ")}) or an attack (${attacks.join(", ")}); got "${part}"`,
         );
       }
       return [name, positiveWholeNumber(count)];

@@ -61,7 +61,8 @@ export class AttackRunner {
     const loaded = loadForAttack(modelPath(this.options, model), tablePercentiles, threads === undefined ? {} : { threads });
     const { data, samples } = await loadSamples(loaded, model.data, {
       split: "test",
-      usual: Math.max(...counts),
+      // The one image of Tables 4, 6 and 9 is looked for among as many as the paper had.
+      usual: Math.max(paperCount, ...counts),
       ...(dataDir === undefined ? {} : { dataDir }),
     });
     return { loaded, data, samples };
@@ -86,11 +87,14 @@ export class AttackRunner {
     return this.attack(`${model.id}: ${attack.id}`, join(model.id, attack.id), subject, first, attack);
   }
 
-  /** Index of the first sample of a class that the model gets right: others are not attacked. Undefined when there is none. */
-  async firstRight({ loaded, samples }: Subject, label: number): Promise<number | undefined> {
+  /** Index of the first sample of a class that the model gets right: others are not attacked. Errors: UserError when there is none. */
+  async firstRight({ loaded, data, samples }: Subject, label: number): Promise<number> {
     const { labels } = await loaded.model.score(samples.images);
     const index = samples.labels.findIndex((truth, i) => truth === label && labels[i] === label);
-    return index < 0 ? undefined : index;
+    if (index >= 0) return index;
+    throw new UserError(
+      `${loaded.path}: gets none of the first ${samples.labels.length} images of ${data.name} right that are of class ${label}, and such a one is what the table shows`,
+    );
   }
 
   /** Attacks one sample alone. */

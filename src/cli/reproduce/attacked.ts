@@ -5,7 +5,7 @@ import { row } from "../../attacks/rows.ts";
 import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import { type AttackedRow, accuracyAgainstEpsilon, table5, table7 } from "../../evaluate/protocols/attack-tables.ts";
-import { logitTableMarkdown } from "../../evaluate/protocols/logit-tables.ts";
+import { type LogitTable, logitTableMarkdown } from "../../evaluate/protocols/logit-tables.ts";
 import type { PaperModel } from "../../evaluate/protocols/paper.ts";
 import {
   confidences,
@@ -34,23 +34,16 @@ const attackedData = ["mnist", "cifar10"];
 const makers: Readonly<Record<string, Make>> = {
   table4: (runner, models, options) => writeLogits(runner, models, options, "table4", "mnist"),
   table5: async (runner, models, options) => {
-    const rows = await attackedRows(runner, modelsOf(models, attackedData, true), () => untargetedAttacks);
+    const rows = await attackedRows(runner, required("table5", modelsOf(models, attackedData, true), options), () => untargetedAttacks);
     writeTable(table5(rows), runner.provenance(), options);
   },
   table6: async (runner, models, options) => {
     const [model] = required("table6", modelsOf(models, ["mnist"], true), options);
-    const table = await logitsOfConfidences(runner, model!);
-    if (table)
-      writeResult(
-        table.id,
-        logitTableMarkdown(table, sources(runner.provenance())),
-        { ...table, madeFrom: madeFrom(runner.provenance()) },
-        options.out,
-      );
+    writeLogitTable(await logitsOfConfidences(runner, model!), runner, options);
   },
   table7: async (runner, models, options) => {
     const cw = confidences.map((confidence) => targetedCw(confidence));
-    const rows = await attackedRows(runner, modelsOf(models, attackedData), () => [...cw, targetedAdaptive]);
+    const rows = await attackedRows(runner, required("table7", modelsOf(models, attackedData), options), () => [...cw, targetedAdaptive]);
     writeTable(table7(rows), runner.provenance(), options);
   },
   table9: (runner, models, options) => writeLogits(runner, models, options, "table9", "cifar10"),
@@ -77,9 +70,9 @@ const modelsOf = (models: readonly PaperModel[], data: readonly string[], onlySd
   models.filter((model) => data.includes(model.data) && (!onlySdim || model.head === "sdim"));
 
 function required(name: string, models: readonly PaperModel[], options: ReproduceOptions): readonly PaperModel[] {
-  if (models.length > 0 && someTrained(models, options)) return models;
-  const wanted = models.map(({ id }) => id).join(" or ");
-  throw new UserError(`${name}: needs the model ${wanted === "" ? "that --data leaves out" : wanted}; train it with --train`);
+  if (models.length === 0) throw new UserError(`${name}: is of no model that --data names; leave --data out, or name others`);
+  if (someTrained(models, options)) return models;
+  throw new UserError(`${name}: needs the model ${models.map(({ id }) => id).join(" or ")}; train it with --train`);
 }
 
 async function attackedRows(
@@ -106,9 +99,12 @@ async function writeLogits(
   data: string,
 ): Promise<void> {
   const [model] = required(id, modelsOf(models, [data], true), options);
-  const table = await logitsOfAttacks(runner, model!, id);
+  writeLogitTable(await logitsOfAttacks(runner, model!, id), runner, options);
+}
+
+function writeLogitTable(table: LogitTable, runner: AttackRunner, options: ReproduceOptions): void {
   const made = runner.provenance();
-  writeResult(id, logitTableMarkdown(table, sources(made)), { ...table, madeFrom: madeFrom(made) }, options.out);
+  writeResult(table.id, logitTableMarkdown(table, sources(made)), { ...table, madeFrom: madeFrom(made) }, options.out);
 }
 
 /** Of each attack the adversarials of one image, shown in the figure. */

@@ -1,4 +1,5 @@
 import { row } from "../../attacks/rows.ts";
+import { InternalError } from "../../core/errors.ts";
 import type { LogitRow, LogitTable } from "../../evaluate/protocols/logit-tables.ts";
 import type { PaperModel } from "../../evaluate/protocols/paper.ts";
 import { confidences, paperLogits, targetedCw, untargetedAttacks, untargetedCw } from "../../evaluate/protocols/paper-attacks.ts";
@@ -26,20 +27,25 @@ function verdictOf({ loaded }: Subject, { result }: AttackedSubject): string {
   return `${name}, ${scores.accepted[0] === 1 ? "accepted" : "rejected"}; ${result.distance} ${Number(sizes[result.distance][0]!.toPrecision(3))}`;
 }
 
+/** A table of one model is only asked for where there is one. */
+async function trainedSubject(runner: AttackRunner, model: PaperModel): Promise<Subject> {
+  const subject = await runner.subject(model);
+  if (!subject) throw new InternalError(`${model.id}: expected it to be trained`);
+  return subject;
+}
+
 const imageNote = (index: number): string =>
   `One image, the first of class ${shownClass} in the test set that the model gets right (image ${index}, counted from 0): an illustration, not a rate. Trainings differ, so numbers of ours are not expected to equal the paper's.`;
 
-/** Table 4 or 9: log p(z|c) of one image and of its adversarials. Empty where the model is not trained. */
+/** Table 4 or 9: log p(z|c) of one image and of its adversarials. */
 export async function logitsOfAttacks(runner: AttackRunner, model: PaperModel, id: "table4" | "table9"): Promise<LogitTable> {
-  const subject = await runner.subject(model);
+  const subject = await trainedSubject(runner, model);
   const paper = paperLogits[model.data]!;
-  const classNames = subject?.loaded.card.classNames ?? paper.thresholds.map((_, c) => String(c));
+  const { classNames } = subject.loaded.card;
   const classes = classNames.length;
-  const rows: LogitRow[] = [];
-  if (subject) rows.push(thresholdsRow(subject, paper.thresholds));
-  const index = subject && (await runner.firstRight(subject, shownClass));
+  const rows: LogitRow[] = [thresholdsRow(subject, paper.thresholds)];
+  const index = await runner.firstRight(subject, shownClass);
   for (const attack of attacksOfTable) {
-    if (!subject || index === undefined) break;
     const attacked = await runner.runImage(model, subject, index, attack);
     const { clean, outcomes } = attacked.result;
     const { accepted, labels } = clean;
@@ -59,19 +65,14 @@ export async function logitsOfAttacks(runner: AttackRunner, model: PaperModel, i
     title: `Table ${id.slice("table".length)}: log p(z|class) of an image and of its adversarials, ${titleOf(model)}`,
     classNames,
     rows,
-    notes: [
-      ...(index === undefined ? [] : [imageNote(index)]),
-      "The last row is not in the paper: an attack made against the reject rule.",
-    ],
+    notes: [imageNote(index), "The last row is not in the paper: an attack made against the reject rule."],
   };
 }
 
-/** Table 6: the log-likelihood of each target that targeted C&W reaches. Undefined where there is no model or no such image. */
-export async function logitsOfConfidences(runner: AttackRunner, model: PaperModel): Promise<LogitTable | undefined> {
-  const subject = await runner.subject(model);
-  if (!subject) return undefined;
+/** Table 6: the log-likelihood of each target that targeted C&W reaches. */
+export async function logitsOfConfidences(runner: AttackRunner, model: PaperModel): Promise<LogitTable> {
+  const subject = await trainedSubject(runner, model);
   const index = await runner.firstRight(subject, shownClass);
-  if (index === undefined) return undefined;
   const { classNames } = subject.loaded.card;
   const classes = classNames.length;
   const rows: LogitRow[] = [thresholdsRow(subject, paperLogits[model.data]!.thresholds)];

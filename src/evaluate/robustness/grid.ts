@@ -18,6 +18,11 @@ export interface GridOptions {
   readonly count?: number;
 }
 
+/** Errors: UserError for a number of rows that is not 1 to 200. */
+export function requireRows(count = 1): void {
+  if (!Number.isInteger(count) || count < 1 || count > mostRows) throw new UserError(`grid: expected 1 to ${mostRows} rows, got ${count}`);
+}
+
 /**
  * A PNG with a row per attacked sample, the first successful ones first: original, adversarial, their difference (amplified; grey: none), and
  * in words what the model says of both. Errors: UserError for a count that is not 1 to 200, or when no sample was attacked.
@@ -29,7 +34,7 @@ export async function adversarialGrid(
   shape: ImageShape,
   { classNames, count = 16 }: GridOptions,
 ): Promise<Buffer> {
-  if (!Number.isInteger(count) || count < 1 || count > mostRows) throw new UserError(`grid: expected 1 to ${mostRows} rows, got ${count}`);
+  requireRows(count);
   const attacked = indices(result.labels.length).filter((i) => result.attacked[i] === 1);
   if (attacked.length === 0) throw new UserError("grid: the model classifies none of these images correctly, so none was attacked");
   const chosen = attacked.sort((a, b) => outcome.success[b]! - outcome.success[a]! || a - b).slice(0, count);

@@ -1,6 +1,8 @@
 import { join } from "node:path";
 import type { AttackResult, Samples } from "../../attacks/attack.ts";
+import { norms } from "../../attacks/distance.ts";
 import type { AttackedModel } from "../../attacks/model.ts";
+import { requireEpsilon } from "../../attacks/requirements.ts";
 import { attackInChunks, type ChunkProgress } from "../../attacks/run-folder.ts";
 import { transfer } from "../../attacks/transfer.ts";
 import type { ThresholdSet } from "../../classify/card.ts";
@@ -48,6 +50,7 @@ export interface SuiteOptions {
 export async function runSuite({ model, sha256 }: IdentifiedModel, samples: Samples, options: SuiteOptions): Promise<RobustnessReport> {
   const { data, head, thresholds, twin, epsilons = standardEpsilons, seed = 0, folder, chunkSize, checkpoint } = options;
   const { entries = suiteFor(head, model.classes) } = options;
+  for (const distance of norms) for (const epsilon of epsilons[distance]) requireEpsilon(distance, epsilon, model.shape);
   const planned = [...entries, ...(twin ? [transferEntry] : [])];
   const attacks: SuiteAttack[] = [];
   const trials: Trial[] = [];

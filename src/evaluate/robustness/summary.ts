@@ -1,18 +1,12 @@
 import type { AttackOutcome, AttackResult } from "../../attacks/attack.ts";
-import { criteria, judge } from "../../attacks/criteria.ts";
+import { type Criterion, criteria, judge } from "../../attacks/criteria.ts";
 import type { AttackedModel } from "../../attacks/model.ts";
 import { attackRates } from "../../attacks/rates.ts";
 import type { ThresholdSet } from "../../classify/card.ts";
 import { UserError } from "../../core/errors.ts";
-import type { Interval } from "../metrics/bootstrap.ts";
-import { wilsonInterval } from "../metrics/wilson.ts";
-
-/** A share of counted samples; null of none. The interval is Wilson's, 95%. */
-export interface Rate {
-  readonly value: number | null;
-  readonly of: number;
-  readonly interval: Interval | null;
-}
+import { type Rate, rate, unmeasured, withoutInterval } from "./rate.ts";
+import type { WorstCase } from "./worst-case.ts";
+import { worstTarget } from "./worst-target.ts";
 
 /** What an attack did, of one group of attacked samples. */
 export interface GroupRates {
@@ -25,6 +19,10 @@ export interface GroupRates {
   readonly evasion: Rate;
 }
 
+/**
+ * Images made to be wrong and accepted under some thresholds say nothing of others (detection, evasion and robust accuracy with rejection are null
+ * there), nor of how many could be wrong alone (robust accuracy is null).
+ */
 export interface PercentileSummary {
   /** Of the thresholds that decide on rejection here. */
   readonly percentile: number;
@@ -50,6 +48,8 @@ export interface OutcomeSummary {
   readonly queries: { readonly scores: number | null; readonly gradients: number | null };
   /** Gradients that were zero in every pixel / gradients; null without any. */
   readonly zeroGradients: number | null;
+  /** Where an image was attacked once per target: what its worst target does, by the thresholds in force. */
+  readonly worstTarget?: Omit<WorstCase, "epsilon">;
 }
 
 /** What is told of an attack: the result's numbers without its images. */
@@ -68,20 +68,21 @@ export interface AttackSummary {
   readonly outcomes: readonly OutcomeSummary[];
 }
 
-export const rate = (successes: number, trials: number): Rate => ({
-  value: trials === 0 ? null : successes / trials,
-  of: trials,
-  interval: wilsonInterval(successes, trials),
-});
-
 /**
- * `thresholds`: those to judge rejection by, the first of which are in force in `model`. Errors: UserError when the criterion is none of ours.
+ * `thresholds`: those to judge rejection by, the first of which are in force in `model`. `sources` [N]: the image that each sample is, where
+ * some are there once per target: such samples depend on each other, so their rates have no intervals. Errors: UserError when the criterion is none of ours.
  */
 export async function summariseAttack(
   model: AttackedModel,
   result: AttackResult,
   thresholds: readonly ThresholdSet[],
+  sources?: Int32Array,
 ): Promise<AttackSummary> {
+  const { needsAcceptance } = knownCriterion(result.criterion);
+  const percentileInForce = thresholds[0]!.percentile;
+  const isRepeated = sources !== undefined && new Set(sources).size < sources.length;
+  const shown = isRepeated ? withoutInterval : (one: Rate) => one;
+  const plain = needsAcceptance ? () => unmeasured : shown;
   const { attack, settings, distance, criterion, isTargeted, carryOver, seed, labels } = result;
   const outcomes: OutcomeSummary[] = [];
   const rounded = new Map<Float32Array, Uint8Array>();
@@ -94,18 +95,32 @@ export async function summariseAttack(
     const mean = (sum: number) => (attacked === 0 ? null : sum / attacked);
     outcomes.push({
       epsilon,
-      percentiles: thresholds.map(({ percentile, values }) => summariseAt(result, outcome, percentile, values)),
+      percentiles: thresholds.map(({ percentile, values }) => {
+        const isMet = !needsAcceptance || percentile === percentileInForce;
+        const measured = isMet ? shown : () => unmeasured;
+        return summariseAt(result, outcome, { percentile, thresholds: values, shown, measured, plain });
+      }),
       medianPerturbation: successful === 0 ? null : medianPerturbation,
-      survivesRounding: rate(total(success.map((value, i) => value & survives[i]!)), successful),
+      survivesRounding: shown(rate(total(success.map((value, i) => value & survives[i]!)), successful)),
       queries: { scores: mean(total(queries.scores)), gradients: mean(gradients) },
       zeroGradients: gradients === 0 ? null : total(queries.zeroGradients) / gradients,
+      ...(isRepeated ? { worstTarget: worstTarget(result, outcome, sources) } : {}),
     });
   }
-  const percentileInForce = thresholds[0]!.percentile;
   return { attack, settings, distance, criterion, isTargeted, carryOver, seed, samples: labels.length, percentileInForce, outcomes };
 }
 
-function summariseAt(result: AttackResult, outcome: AttackOutcome, percentile: number, thresholds: readonly number[]): PercentileSummary {
+interface View {
+  readonly percentile: number;
+  readonly thresholds: readonly number[];
+  /** A rate as it is told; `measured`: one that depends on these thresholds; `plain`: one that depends on none. */
+  readonly shown: (rate: Rate) => Rate;
+  readonly measured: (rate: Rate) => Rate;
+  readonly plain: (rate: Rate) => Rate;
+}
+
+function summariseAt(result: AttackResult, outcome: AttackOutcome, view: View): PercentileSummary {
+  const { percentile, thresholds, measured, plain } = view;
   const rates = attackRates(result, outcome, thresholds);
   const accepted = acceptedBefore(result, thresholds);
   const kept = (values: Uint8Array) => values.map((value, i) => value & accepted[i]!);
@@ -117,18 +132,21 @@ function summariseAt(result: AttackResult, outcome: AttackOutcome, percentile: n
   const { samples, robustAccuracy, robustAccuracyWithRejection } = rates;
   return {
     percentile,
-    attacked: groupRates(rates),
-    attackedAndAccepted: groupRates(ofAccepted),
-    robustAccuracy: rate(Math.round(robustAccuracy * samples), samples),
-    robustAccuracyWithRejection: rate(Math.round(robustAccuracyWithRejection * samples), samples),
+    attacked: groupRates(rates, view),
+    attackedAndAccepted: groupRates(ofAccepted, view),
+    robustAccuracy: plain(rate(Math.round(robustAccuracy * samples), samples)),
+    robustAccuracyWithRejection: measured(rate(Math.round(robustAccuracyWithRejection * samples), samples)),
   };
 }
 
-const groupRates = ({ attacked, successful, rejectedSuccessful, evading }: ReturnType<typeof attackRates>): GroupRates => ({
+const groupRates = (
+  { attacked, successful, rejectedSuccessful, evading }: ReturnType<typeof attackRates>,
+  { shown, measured }: View,
+): GroupRates => ({
   attacked,
-  success: rate(successful, attacked),
-  detection: rate(rejectedSuccessful, successful),
-  evasion: rate(evading, attacked),
+  success: shown(rate(successful, attacked)),
+  detection: measured(rate(rejectedSuccessful, successful)),
+  evasion: measured(rate(evading, attacked)),
 });
 
 /** Whether the original images are accepted by these thresholds, [N]. */
@@ -149,8 +167,12 @@ async function judgeRounded(
   { criterion, labels, targets }: AttackResult,
   { images }: AttackOutcome,
 ): Promise<Uint8Array> {
-  const judgedBy = criteria.get(criterion);
-  if (!judgedBy) throw new UserError(`criterion "${criterion}": expected one of ${[...criteria.keys()].join(", ")}`);
   const scores = await model.score(images.map((value) => Math.round(255 * value) / 255));
-  return judge(judgedBy, scores, { labels, targets });
+  return judge(knownCriterion(criterion), scores, { labels, targets });
+}
+
+function knownCriterion(name: string): Criterion {
+  const found = criteria.get(name);
+  if (found) return found;
+  throw new UserError(`criterion "${name}": expected one of ${[...criteria.keys()].join(", ")}`);
 }

@@ -1,7 +1,7 @@
 import type { AttackResult } from "../../attacks/attack.ts";
 import { type Distance, isWithin } from "../../attacks/distance.ts";
+import { type Rate, rate } from "./rate.ts";
 import type { Role } from "./suite.ts";
-import { type Rate, rate } from "./summary.ts";
 
 /** One image per sample that some attack made: where it is wrong, and how far it is from the original. */
 export interface Trial {
