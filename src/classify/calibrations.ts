@@ -26,6 +26,7 @@ export function thresholdsAt(card: ModelCard, percentile: number, source?: Calib
   const calibration = source === undefined ? card.calibration : calibrationFrom(card, source);
   const found = calibration.thresholds.find((set) => set.percentile === percentile);
   if (found) return found;
+  if (!(percentile >= 0 && percentile < 100)) throw new UserError(`percentile: expected a number from 0 to below 100, got ${percentile}`);
   const known = calibration.thresholds.map((set) => set.percentile).join(", ");
   const remedy =
     sourceOf(calibration) === "validation"

@@ -41,7 +41,15 @@ export const dataDirOption = (): Option => new Option("--data-dir <folder>", "lo
 export const machineOptions = (command: Command): Command =>
   command
     .addOption(new Option("--provider <name>", "where the graph runs").choices(providers).default("cpu"))
-    .option("--threads <n>", "threads of the CPU provider (default: all cores)", positiveWholeNumber);
+    .option("--threads <n>", "threads of the CPU provider (default: all cores)", threadCount);
+
+const mostThreads = 512;
+
+function threadCount(text: string): number {
+  const count = positiveWholeNumber(text);
+  if (count <= mostThreads) return count;
+  throw new InvalidArgumentError(`expected at most ${mostThreads} threads, got ${count}`);
+}
 
 export const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 

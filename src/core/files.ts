@@ -8,8 +8,11 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
+  type Stats,
+  statSync,
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -21,10 +24,12 @@ export interface WriteOptions {
 }
 
 /**
- * Writes a file so that a reader sees the old content or the new one, never a part: a temporary file beside it, fsync, rename.
- * Errors: UserError with the path and the system's reason (no space, no permission); the temporary file is removed.
+ * Writes a file so that a reader sees the old content or the new one, never a part: a temporary file beside it, fsync, rename. A link stays, and
+ * what it points to is replaced. Errors: UserError with the path and the system's reason (no space, no permission), or for what is there and no
+ * file; the temporary file is removed.
  */
-export function writeFileAtomic(path: string, content: string | Uint8Array, { keepOldAt }: WriteOptions = {}): void {
+export function writeFileAtomic(name: string, content: string | Uint8Array, { keepOldAt }: WriteOptions = {}): void {
+  const path = destinationOf(name);
   const temporary = temporaryBeside(path);
   try {
     mkdirSync(dirname(path), { recursive: true });
@@ -52,7 +57,8 @@ export function writeFileAtomic(path: string, content: string | Uint8Array, { ke
  * The same for content that is written bit by bit: `write` fills the temporary file whose path it gets; then fsync and rename.
  * Errors: those of `write`, or a UserError with the path and the system's reason; the temporary file is removed.
  */
-export async function replaceAtomic(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+export async function replaceAtomic(name: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  const path = destinationOf(name);
   const temporary = temporaryBeside(path);
   try {
     mkdirSync(dirname(path), { recursive: true });
@@ -71,7 +77,8 @@ export async function replaceAtomic(path: string, write: (temporary: string) => 
 }
 
 /** Errors: UserError with the path and the system's reason when no file can be written there. */
-export function requireWritable(path: string): void {
+export function requireWritable(name: string): void {
+  const path = destinationOf(name);
   const trial = temporaryBeside(path);
   try {
     mkdirSync(dirname(path), { recursive: true });
@@ -80,6 +87,19 @@ export function requireWritable(path: string): void {
   } catch (error) {
     throw new UserError(`cannot write ${path}: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/** The file that a path leads to. Errors: UserError when it is there and something else: a rename would put a file in the place of a device. */
+function destinationOf(path: string): string {
+  let found: Stats | undefined;
+  try {
+    found = statSync(path, { throwIfNoEntry: false });
+  } catch {
+    // Writing says what is wrong on the way there.
+  }
+  if (!found) return path;
+  if (found.isFile()) return realpathSync(path);
+  throw new UserError(`cannot write ${path}: it is ${found.isDirectory() ? "a folder" : "a device or a pipe"}; name a file`);
 }
 
 const temporaryBeside = (path: string): string => join(dirname(path), `.${basename(path)}.${process.pid}.part`);

@@ -48,9 +48,22 @@ export function parseLabels(text: string | Uint8Array, source: string, isLabelle
   });
 }
 
+const utf16Mark = 0xfeff;
+
+/** UTF-8 or, with its byte order mark, UTF-16, which the parser knows itself. Other encodings would run different labels together. */
+function asText(bytes: Uint8Array): string | Buffer {
+  const isUtf16 = bytes.length > 1 && [bytes[0]! | (bytes[1]! << 8), (bytes[0]! << 8) | bytes[1]!].includes(utf16Mark);
+  if (isUtf16) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (error) {
+    throw new UserError("it is not UTF-8; save it as that", { cause: error });
+  }
+}
+
 function parsed(text: string | Uint8Array, source: string): { readonly record: readonly string[]; readonly line: number }[] {
   try {
-    const input = typeof text === "string" ? text : Buffer.from(text.buffer, text.byteOffset, text.byteLength);
+    const input = typeof text === "string" ? text : asText(text);
     // The library's types do not know what `info` makes of a row.
     const rows = parse(input, { bom: true, info: true, skip_empty_lines: true }) as unknown as { record: string[]; info: Info }[];
     return rows.map(({ record, info }) => ({ record, line: info.lines }));

@@ -61,6 +61,7 @@ async function reading<T>(name: string, work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (error) {
     if (error instanceof UserError) throw error;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") throw new UserError(`${name}: there is no such file`, { cause: error });
     throw new UserError(`${name}: cannot be read as an image: ${accepted} (${messageOf(error)})`, {
       cause: error,
     });

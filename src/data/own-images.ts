@@ -30,6 +30,14 @@ export async function loadImageFolder(folder: string, split: Split, options: Own
   return load(options.isLabelled === false ? listUnlabelled(folder) : listFolder(folder), split, options);
 }
 
+/** The splits that a folder or CSV of images has. Errors: those of its listing. */
+export function splitsOfImages(path: string): readonly Split[] {
+  const { drawsSplits, files } = path.toLowerCase().endsWith(".csv") ? listCsv(path) : listFolder(path);
+  if (!drawsSplits) return ["train", "test"];
+  const there = new Set(files.map(({ split }) => split));
+  return (["train", "val", "test"] as const).filter((split) => there.has(split));
+}
+
 /** The same from a CSV of `file`, `label` and, if you like, `split`; paths are relative to it. */
 export async function loadImageCsv(path: string, split: Split, options: OwnImageOptions = {}): Promise<ImageSet> {
   return load(listCsv(path, options.isLabelled), split, options);

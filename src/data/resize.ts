@@ -31,3 +31,10 @@ export function resizePicture({ height, width, channels, pixels }: Picture, size
   }
   return { height: size, width: size, channels, pixels: Uint8Array.from(sums, Math.round) };
 }
+
+/** Some hundred megabytes as the floats that a model makes of it. */
+const mostPixels = 16e6;
+
+/** What a model is given of a picture: one of more than 16 million pixels comes at the model's size already, the same but for rounding to whole values. */
+export const forModel = (picture: Picture, imageSize: number): Picture =>
+  picture.height * picture.width > mostPixels ? resizePicture(picture, imageSize) : picture;

@@ -1,12 +1,14 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { messageOf, UserError } from "../core/errors.ts";
 import { layouts, type RawFile } from "./formats.ts";
+import type { Split } from "./image-set.ts";
 import { isComplete, type Located, locate, placesOf, readLocated } from "./locate.ts";
+import { splitsOfImages } from "./own-images.ts";
 import { isPublished, type Published, type PublishedSplit, publishedSet, splitNames } from "./published.ts";
 import { checkedFile, type LoadOptions, loadDataset, recogniseFolder } from "./registry.ts";
 
 export interface FileCheck {
-  readonly split: PublishedSplit;
+  readonly split: Split;
   /** The file, or the whole of what was checked. */
   readonly file: string;
   readonly state: "ok" | "missing" | "wrong";
@@ -81,22 +83,38 @@ function verifyContent(set: Published, split: PublishedSplit, file: RawFile): Fi
 }
 
 async function verifyOwn(spec: string): Promise<FileCheck[]> {
-  const format = recogniseFolder(spec);
-  const splits = splitNames.filter((split) => {
-    if (format === undefined) return true;
-    const { paths, archive } = locate(spec, layouts[format][split], layouts[format]);
-    return paths.size > 0 || archive !== undefined;
-  });
   const checks: FileCheck[] = [];
-  for (const split of splits) {
+  for (const split of ownSplits(spec)) {
     try {
-      const { count, classNames } = await loadDataset(spec, split);
-      checks.push({ split, file: spec, state: "ok", detail: `${count} images of ${classNames.length} classes` });
+      const { count, classNames, origin } = await loadDataset(spec, split);
+      const passedOver = Object.entries(origin?.ignored ?? {}).map(([kind, files]) => `${files} ${kind}`);
+      const others = passedOver.length === 0 ? "" : `; passed over files that are not images: ${passedOver.join(", ")}`;
+      checks.push({ split, file: spec, state: "ok", detail: `${count} images of ${classNames.length} classes${others}` });
     } catch (error) {
       checks.push({ split, file: spec, ...wrong(error) });
     }
   }
   return checks;
+}
+
+/** The splits that are there, or should be where that cannot be told. */
+function ownSplits(spec: string): readonly Split[] {
+  const format = recogniseFolder(spec);
+  if (format !== undefined) {
+    return splitNames.filter((split) => {
+      const { paths, archive } = locate(spec, layouts[format][split], layouts[format]);
+      return paths.size > 0 || archive !== undefined;
+    });
+  }
+  const isListed = statSync(spec).isDirectory() || spec.toLowerCase().endsWith(".csv");
+  if (!isListed) return splitNames;
+  try {
+    return splitsOfImages(spec);
+  } catch (error) {
+    // Loading says what is wrong with it.
+    if (error instanceof UserError) return splitNames;
+    throw error;
+  }
 }
 
 function wrong(error: unknown): { readonly state: "wrong"; readonly detail: string } {

@@ -24,7 +24,7 @@ export interface Calibrated {
  * Class thresholds (paper, 3.2 and 5): of the samples of class c that are classified correctly, their ll_c in ascending order, the element
  * floor(percentile / 100 * n). A class's threshold is compared with the log-likelihood of the winning class: strictly below = rejected.
  * For all classes: the same of the samples of all of them together, ll of each one's own class, for every class.
- * Errors: UserError for a percentile out of range; TrainingFailed for a class without correctly classified samples.
+ * Errors: UserError for a percentile out of range; TrainingFailed for a class, or for all classes together, without correctly classified samples.
  */
 export function classThresholds(input: CalibrationInput): Calibrated {
   const { classLogLikelihoods, labels, predictions, classNames, percentiles, thresholdsFor = "each-class" } = input;
@@ -36,13 +36,13 @@ export function classThresholds(input: CalibrationInput): Calibrated {
   labels.forEach((label, i) => {
     if (predictions[i] === label) perClass[label]!.push(classLogLikelihoods[i * classes + label]!);
   });
-  const empty = classNames.filter((_, c) => perClass[c]!.length === 0);
+  const pooled = perClass.flat();
+  const empty = classNames.filter((_, c) => (thresholdsFor === "each-class" ? perClass[c]! : pooled).length === 0);
   if (empty.length > 0) {
     throw new TrainingFailed(
-      `calibration: no correctly classified sample of class ${empty.map((name) => `"${name}"`).join(", ")}, so no threshold can be taken. Train longer, or calibrate on data that has these classes.`,
+      `calibration: no correctly classified sample of class ${empty.map((name) => `"${name}"`).join(", ")}, so no threshold can be taken. Train longer (--from begins with what a run has learnt), take one threshold for all classes (thresholdsFor: all-classes), or calibrate on data that has these classes.`,
     );
   }
-  const pooled = perClass.flat();
   const samples = thresholdsFor === "each-class" ? perClass : perClass.map(() => pooled);
   for (const values of new Set(samples)) values.sort((a, b) => a - b);
   return {

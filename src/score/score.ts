@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import type { Readable } from "node:stream";
+import type { ModelCard } from "../classify/card.ts";
 import type { ClassifierOptions } from "../classify/classifier.ts";
 import { decodeModelFile } from "../classify/model-file.ts";
 import { Interrupted, messageOf, UserError } from "../core/errors.ts";
 import type { Picture } from "../data/picture.ts";
+import { forModel } from "../data/resize.ts";
 import { ClassifyThread } from "./classify-thread.ts";
 import { type InputFile, inputFiles } from "./inputs.ts";
 import { Journal } from "./journal.ts";
@@ -110,7 +112,7 @@ export async function score(model: string, input: string, options: ScoreOptions)
     for await (const chunk of chunksOf(readFiles(files, card.model.channels))) {
       await underWay;
       if (signal?.aborted) break;
-      underWay = rowsOf(chunk, thread, card.classNames, { isStrict, withClassLogLikelihoods }).then(keep);
+      underWay = rowsOf(chunk, thread, card, { isStrict, withClassLogLikelihoods }).then(keep);
       // Awaited when the next chunk is there; until then an error must not end the process.
       underWay.catch(() => undefined);
     }
@@ -170,9 +172,10 @@ const picturesPerCall = 64;
 async function rowsOf(
   chunk: readonly ReadFile[],
   thread: ClassifyThread,
-  classNames: readonly string[],
+  { model: { imageSize }, classNames }: ModelCard,
   options: RowOptions,
 ): Promise<Row[]> {
+  const pictures = new Map<number, Picture>();
   const rows = new Array<Row>(chunk.length);
   const bySize = new Map<string, number[]>();
   for (const [i, { file, outcome }] of chunk.entries()) {
@@ -180,20 +183,23 @@ async function rowsOf(
       if (options.isStrict) throw new UserError(`${file.path}: ${outcome.error}`);
       rows[i] = { file: file.path, error: outcome.error };
     } else {
-      const size = `${outcome.height}x${outcome.width}`;
+      const picture = forModel(outcome, imageSize);
+      pictures.set(i, picture);
+      const size = `${picture.height}x${picture.width}`;
       const others = bySize.get(size);
       if (others) others.push(i);
       else bySize.set(size, [i]);
     }
   }
   for (const indices of bySize.values()) {
-    const { height, width, channels } = chunk[indices[0]!]!.outcome as Picture;
+    const { height, width, channels } = pictures.get(indices[0]!)!;
     const perCall = Math.max(1, Math.min(picturesPerCall, Math.floor(pixelsPerCall / (height * width))));
     for (let start = 0; start < indices.length; start += perCall) {
       const part = indices.slice(start, start + perCall);
       const pixels = new Uint8Array(part.length * height * width * channels);
       for (const [k, i] of part.entries()) {
-        pixels.set((chunk[i]!.outcome as Picture).pixels, k * height * width * channels);
+        pixels.set(pictures.get(i)!.pixels, k * height * width * channels);
+        pictures.delete(i);
         chunk[i]!.release();
       }
       const verdicts = await thread.classify({ pixels, count: part.length, height, width, channels });

@@ -113,10 +113,17 @@ function read(path: string): Checkpoint {
   return { position: where, state, kept };
 }
 
-/** The position alone, without the tensors (nor looking whether they are whole). Errors: UserError as for loadCheckpoint. */
+/** The position alone, without the tensors (nor looking whether they are whole), of the checkpoint that can be read. Errors: UserError as for loadCheckpoint. */
 export function readPosition(folder: string): TrainingPosition {
-  const path = existsSync(checkpointPath(folder)) ? checkpointPath(folder) : previousCheckpointPath(folder);
-  return parsePosition(readSafetensorsMetadata(path)["sdim"], path);
+  const [newest, previous] = [checkpointPath(folder), previousCheckpointPath(folder)];
+  const positionIn = (path: string) => parsePosition(readSafetensorsMetadata(path)["sdim"], path);
+  if (!existsSync(newest)) return positionIn(previous);
+  try {
+    return positionIn(newest);
+  } catch (error) {
+    if (!(error instanceof UserError) || !existsSync(previous)) throw error;
+    return positionIn(previous);
+  }
 }
 
 function parsePosition(text: string | undefined, path: string): TrainingPosition {

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { putInForce } from "../classify/calibrations.ts";
 import { type ModelCard, newestFormat } from "../classify/card.ts";
 import { encodeModelFile, type ModelFile, makeModelFile, withCard } from "../classify/model-file.ts";
-import { InternalError, UserError } from "../core/errors.ts";
+import { InternalError, TrainingFailed, UserError } from "../core/errors.ts";
 import { writeFileAtomic } from "../core/files.ts";
 import { packageVersion } from "../core/version.ts";
 import type { ImageSet } from "../data/image-set.ts";
@@ -69,20 +69,28 @@ export function uncalibratedModel(
   return makeModelFile(new Map([...weights].map(([key, { data }]) => [key, data])), card, logPriors);
 }
 
-/** Takes the thresholds from the training images and, where some are held out, from those too, and writes `<out>/model.onnx`. */
+/**
+ * Takes the thresholds from the training images and, where some are held out, from those too, and writes `<out>/model.onnx`. Held-out images may be too few
+ * for thresholds of their own: a note says so, and is an error only where those were to be in force.
+ */
 export async function writeModel(
   draft: ModelFile,
   { training, validation }: TrainingData,
   config: TrainConfig,
   out: string,
-  options: Pick<CalibrateOptions, "threads" | "onProgress">,
+  { onNote, ...options }: Pick<CalibrateOptions, "threads" | "onProgress"> & { readonly onNote?: (note: string) => void },
 ): Promise<{ readonly model: ModelFile; readonly modelPath: string }> {
   const { percentile, thresholdsFor, rejectBy } = config;
   const calibration = { ...options, percentile, percentiles: storedPercentiles, thresholdsFor };
   const score = rejectBy === "likelihood" ? {} : { rejectBy };
   let { file } = await calibrateModel(draft, training, { ...calibration, ...score, source: "training" });
   if (validation) {
-    ({ file } = await calibrateModel(file, validation, { ...calibration, source: "validation" }));
+    try {
+      ({ file } = await calibrateModel(file, validation, { ...calibration, source: "validation" }));
+    } catch (error) {
+      if (!(error instanceof TrainingFailed) || config.thresholdsFrom === "validation") throw error;
+      onNote?.(`the model has no thresholds of the ${validation.count} held-out images: ${error.message}`);
+    }
     file = withCard(file, putInForce(file.card, config.thresholdsFrom, percentile));
   }
   const modelPath = join(out, modelName);

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { z } from "zod";
 import { UserError } from "../core/errors.ts";
 import { writeFileAtomic } from "../core/files.ts";
@@ -10,13 +10,21 @@ import { writeFileAtomic } from "../core/files.ts";
 const holderSchema = z.strictObject({ pid: z.int(), host: z.string() });
 export type LockHolder = z.infer<typeof holderSchema>;
 
+/** Folders that this process itself holds. */
+const ours = new Set<string>();
+
 export const lockPath = (out: string): string => join(out, "training.lock");
 
-/** The process that trains in the folder. One of this machine that was killed holds nothing any more; of another machine we cannot know. */
+/**
+ * The process that trains in the folder. One of this machine that was killed holds nothing any more, whoever has its number now, as the first process of a container
+ * always has; of another machine we cannot know.
+ */
 export function lockHolder(out: string): LockHolder | undefined {
   if (!existsSync(lockPath(out))) return undefined;
   const holder = readHolder(lockPath(out));
-  return holder && (holder.host !== hostname() || isAlive(holder.pid)) ? holder : undefined;
+  if (!holder || holder.host !== hostname()) return holder;
+  const isHeld = holder.pid === process.pid ? ours.has(resolve(out)) : isAlive(holder.pid);
+  return isHeld ? holder : undefined;
 }
 
 /** Takes the folder; the result gives it back. Errors: UserError when another process trains in it. */
@@ -29,7 +37,11 @@ export function lockFolder(out: string): () => void {
   }
   const own: LockHolder = { pid: process.pid, host: hostname() };
   writeFileAtomic(lockPath(out), `${JSON.stringify(own)}\n`);
-  return () => rmSync(lockPath(out), { force: true });
+  ours.add(resolve(out));
+  return () => {
+    rmSync(lockPath(out), { force: true });
+    ours.delete(resolve(out));
+  };
 }
 
 function readHolder(path: string): LockHolder | undefined {

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { ModelFile } from "../classify/model-file.ts";
 import { UserError } from "../core/errors.ts";
@@ -62,11 +62,12 @@ export interface TrainResult {
 
 /**
  * Trains a classifier, calibrates its thresholds on the training set and writes `<out>/model.onnx`.
- * Errors: UserError when the folder is taken (without `resume` or `force`) or another process trains in it, the checkpoint is of another config or data, the loss is not
+ * Errors: UserError when a class has no image, the folder is taken (without `resume` or `force`) or another process trains in it, the checkpoint is of another config or data, the loss is not
  * finite (the last checkpoint stays), or a class has no correctly classified sample. Interrupted after `signal` aborts.
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const channels = channelsOf(options.data);
+  requireEveryClass(options.data);
   const checkpoint = prepareFolder(options);
   const unlock = lockFolder(options.out);
   try {
@@ -109,16 +110,29 @@ async function trainFrom(checkpoint: Checkpoint | undefined, channels: 1 | 3, op
   return finish(trained, step, split, options);
 }
 
+/** A class that no image is of could never have a threshold. */
+function requireEveryClass({ name, split, classNames, labels, count }: ImageSet): void {
+  const there = new Set(labels);
+  const empty = classNames.filter((_, c) => !there.has(c)).map((className) => `"${className}"`);
+  if (empty.length === 0) return;
+  throw new UserError(
+    `${name} (${split}): none of the ${count} images is of class ${empty.join(", ")}; every class needs some. Take more images (--limit), or data whose labels count from 0 without gaps`,
+  );
+}
+
 function prepareFolder({ out, resume, force, config, data, onNote }: TrainOptions): Checkpoint | undefined {
   if (resume) {
     const checkpoint = loadCheckpoint(out);
     if (!sameConfig(checkpoint.position.config, config)) {
       throw new UserError(`--resume: ${out} was trained with another config; leave the options out to go on with its own`);
     }
-    if (checkpoint.position.data.fingerprint !== data.fingerprint) {
-      throw new UserError(
-        `--resume: ${out} was trained on ${checkpoint.position.data.name} (${checkpoint.position.data.split}), other data than ${data.name} (${data.split})`,
-      );
+    const { name, split, fingerprint } = checkpoint.position.data;
+    if (fingerprint !== data.fingerprint) {
+      const isNamedSo = name === data.name && split === data.split;
+      const other = isNamedSo
+        ? "of which it was other images than now. Give --limit, --channels, --test-share and --split-seed as then, or bring the files back"
+        : `other data than ${data.name} (${data.split})`;
+      throw new UserError(`--resume: ${out} was trained on ${name} (${split}), ${other}`);
     }
     if (checkpoint.damage !== undefined) {
       onNote?.(`${checkpoint.damage}\ngoing on from the checkpoint before it, at step ${checkpoint.position.step}`);
@@ -127,6 +141,7 @@ function prepareFolder({ out, resume, force, config, data, onNote }: TrainOption
     }
     return checkpoint;
   }
+  if (existsSync(out) && !statSync(out).isDirectory()) throw new UserError(`${out}: is a file; expected a folder for the run`);
   if (!force && existsSync(out) && readdirSync(out).length > 0) {
     throw new UserError(`${out} exists and is not empty: choose another folder, go on with --resume, or overwrite with --force`);
   }
@@ -206,12 +221,13 @@ async function finish(
   split: TrainingData,
   options: TrainOptions,
 ): Promise<TrainResult> {
-  const { config, out, threads, onCalibrate } = options;
+  const { config, out, threads, onCalibrate, onNote } = options;
   const startedAt = performance.now();
   const weights = config.keep === "last" ? exportedWeights(state, step.parameters, config) : kept;
   const draft = uncalibratedModel(weights, step.parameters, position, split);
   const { model, modelPath } = await writeModel(draft, split, config, out, {
     ...(onCalibrate ? { onProgress: onCalibrate } : {}),
+    ...(onNote ? { onNote } : {}),
     ...(threads === undefined ? {} : { threads }),
   });
   return {

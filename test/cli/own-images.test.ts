@@ -82,7 +82,10 @@ describe("a folder of one's own images", () => {
     expect([resumed.code, resumed.stderr]).toEqual([0, expect.stringContaining("training on 60 images")]);
     expect(readFileSync(join(out, "model.onnx")).equals(readFileSync(model))).toBe(true);
     const changed = await sdim("train", "--out", out, "--resume", "--split-seed", "8");
-    expect([changed.code, changed.stderr]).toEqual([2, expect.stringContaining("other data than")]);
+    expect([changed.code, changed.stderr]).toEqual([
+      2,
+      expect.stringContaining("other images than now. Give --limit, --channels, --test-share and --split-seed"),
+    ]);
   });
 
   it("is kept in the cache of the user", () => {

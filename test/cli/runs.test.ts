@@ -78,10 +78,11 @@ describe("runs", () => {
 
   it("say which is running: by the process that holds the folder, if it is alive", async () => {
     const lock = join(runs, "b", "training.lock");
-    writeFileSync(lock, JSON.stringify({ pid: process.pid, host: hostname() }));
+    const alive = process.ppid;
+    writeFileSync(lock, JSON.stringify({ pid: alive, host: hostname() }));
     expect((await json("runs", "show", join(runs, "b"))).state).toEqual({ kind: "running", step: 25, steps: 72 });
     await expect(train({ config: tinyConfig(), data, out: join(runs, "b"), resume: true })).rejects.toThrow(
-      `process ${process.pid} on ${hostname()} is training in this folder`,
+      `process ${alive} on ${hostname()} is training in this folder`,
     );
     const { pid } = spawnSync(process.execPath, ["-e", ""]);
     writeFileSync(lock, JSON.stringify({ pid, host: hostname() }));

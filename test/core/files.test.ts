@@ -1,10 +1,21 @@
 import * as fs from "node:fs";
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { UserError } from "../../src/core/errors.ts";
-import { writeFileAtomic } from "../../src/core/files.ts";
+import { replaceAtomic, requireWritable, writeFileAtomic } from "../../src/core/files.ts";
 
 vi.mock("node:fs", async (importOriginal) => {
   const original = await importOriginal<typeof fs>();
@@ -52,6 +63,37 @@ describe("writeFileAtomic", () => {
     expect(readFileSync(join(folder, "runs", "a", "metrics.json"), "utf8")).toBe('{"größe": 1}');
     expect([...readFileSync(join(folder, "runs", "a", "weights"))]).toEqual([255, 7]);
     expect(readdirSync(join(folder, "runs", "a")).sort()).toEqual(["metrics.json", "weights"]);
+  });
+
+  it("follows a link, and leaves it one", () => {
+    const [path, link] = [join(folder, "there", "file"), join(folder, "link")];
+    writeFileAtomic(path, "1");
+    symlinkSync(path, link);
+    writeFileAtomic(link, "2");
+    expect(readFileSync(path, "utf8")).toBe("2");
+    expect(lstatSync(link).isSymbolicLink()).toBe(true);
+    expect(readdirSync(folder).sort()).toEqual(["link", "there"]);
+  });
+
+  it("puts no file in the place of a folder or a device", async () => {
+    const device = join(folder, "device");
+    symlinkSync("/dev/null", device);
+    for (const [path, what] of [
+      [folder, "a folder"],
+      [device, "a device or a pipe"],
+    ] as const) {
+      expect(() => writeFileAtomic(path, "1")).toThrow(`cannot write ${path}: it is ${what}; name a file`);
+      expect(() => requireWritable(path)).toThrow(what);
+      await expect(replaceAtomic(path, async () => {})).rejects.toThrow(what);
+    }
+    expect(statSync("/dev/null").isCharacterDevice()).toBe(true);
+  });
+
+  it("says before the work whether a file can be written, and writes none", () => {
+    requireWritable(join(folder, "new", "picture.png"));
+    expect(readdirSync(join(folder, "new"))).toEqual([]);
+    writeFileAtomic(join(folder, "file"), "1");
+    expect(() => requireWritable(join(folder, "file", "picture.png"))).toThrow(`cannot write ${join(folder, "file", "picture.png")}`);
   });
 
   it("replaces a longer file wholly", () => {
@@ -111,7 +153,7 @@ describe("writeFileAtomic", () => {
   it("refuses a path that is a folder, and leaves no part beside it", () => {
     const path = join(folder, "metrics");
     mkdirSync(path);
-    expect(() => writeFileAtomic(path, "new")).toThrow(`cannot write ${path}: EISDIR`);
+    expect(() => writeFileAtomic(path, "new")).toThrow(`cannot write ${path}: it is a folder`);
     expect(readdirSync(folder)).toEqual(["metrics"]);
   });
 });

@@ -127,6 +127,17 @@ describe("listCsv", () => {
     expect(() => listCsv(write(text))).toThrow(message);
   });
 
+  it("refuses labels that are not UTF-8, which would run into one, and reads UTF-16", () => {
+    const text = "file,label\na.png,caf\u00e9\nb.png,caf\u00e8\n";
+    const path = join(folder, "encoded.csv");
+    writeFileSync(path, Buffer.from(text, "latin1"));
+    expect(() => listCsv(path)).toThrow(`${path}: cannot be read as CSV: it is not UTF-8`);
+    writeFileSync(path, Buffer.from(`\ufeff${text}`, "utf16le"));
+    expect(listCsv(path).classNames).toEqual(["caf\u00e9", "caf\u00e8"]);
+    writeFileSync(path, `\ufeff${text}`);
+    expect(listCsv(path).classNames).toEqual(["caf\u00e9", "caf\u00e8"]);
+  });
+
   it("refuses a CSV that is not there, or a folder of that name", () => {
     expect(() => listCsv(join(folder, "none.csv"))).toThrow(`cannot read ${join(folder, "none.csv")}: ENOENT`);
     mkdirSync(join(folder, "folder.csv"), { recursive: true });

@@ -87,7 +87,7 @@ describe("readPicture", () => {
   });
 
   it("refuses a file that is not there", async () => {
-    await expect(readPicture(join(folder, "none.png"), 1)).rejects.toThrow("none.png: cannot be read as an image");
+    await expect(readPicture(join(folder, "none.png"), 1)).rejects.toThrow("none.png: there is no such file");
   });
 
   it("refuses a decompression bomb by its header", async () => {

@@ -282,7 +282,7 @@ describe("a labels CSV", () => {
     await writeNoise(at("1.png", "2.png"));
     const path = join(root, "labels.csv");
     writeFileSync(path, "file,label\n1.png,a\n2.png,b\n3.png,b\n");
-    await expect(load("train", {}, path)).rejects.toThrow(`1 of 3 images cannot be read:\n  ${join(root, "3.png")}: cannot be read`);
+    await expect(load("train", {}, path)).rejects.toThrow(`1 of 3 images cannot be read:\n  ${join(root, "3.png")}: there is no such file`);
   });
 
   it("that is not there is said to be missing, not an unknown name", async () => {

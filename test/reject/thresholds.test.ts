@@ -41,6 +41,14 @@ describe("classThresholds", () => {
     expect(counts).toEqual([30, 10]);
   });
 
+  it("for all classes, need no correct sample of each", () => {
+    const input = { classLogLikelihoods: Float32Array.of(1, 2, 1, 2), labels: Int32Array.of(0, 1), classNames, percentiles: [1] };
+    const calibrate = (predictions: number[]) =>
+      classThresholds({ ...input, predictions: Int32Array.from(predictions), thresholdsFor: "all-classes" });
+    expect(calibrate([1, 1])).toEqual({ thresholds: [{ percentile: 1, values: [2, 2] }], counts: [0, 1] });
+    expect(() => calibrate([1, 0])).toThrow('no correctly classified sample of class "cat", "dog"');
+  });
+
   it("names the classes without correctly classified samples", () => {
     const calibrate = () =>
       classThresholds({

@@ -1,11 +1,13 @@
 import { appendFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { checkpointPath } from "../../src/train/checkpoint.ts";
 import { defaults } from "../../src/train/config.ts";
 import { MetricsLog } from "../../src/train/metrics-log.ts";
 import type { EpochRecord, HistoryRecord } from "../../src/train/records.ts";
 import { differencesFromDefaults, differingKeys, listRuns, readRun } from "../../src/train/runs.ts";
-import { temporaryFolder, tinyConfig } from "../support/digits.ts";
+import { train } from "../../src/train/train.ts";
+import { temporaryFolder, tinyConfig, trainingDigits } from "../support/digits.ts";
 
 const metrics = { loss: 2, parts: { margin: 1 }, trainAccuracy: 0.5 };
 const steps = (step: number): HistoryRecord => ({ step, epoch: step / 40, learningRate: 0.1, imagesPerSecond: 9, ...metrics });
@@ -50,6 +52,18 @@ describe("readRun", () => {
     writeFileSync(join(folder, name), content);
     expect(readRun(folder).state).toEqual({ kind: "broken", reason: expect.stringContaining(reason) });
   });
+});
+
+it("reads how far a run is from the checkpoint before a damaged one, as a resumed training does", async () => {
+  const out = temporaryFolder();
+  await train({ config: tinyConfig({ epochs: 1 }), data: await trainingDigits(), out, checkpointEverySteps: 2 }).catch(() => undefined);
+  rmSync(join(out, "model.onnx"), { force: true });
+  const whole = readRun(out);
+  writeFileSync(checkpointPath(out), "damaged");
+  const run = readRun(out);
+  expect(run.state.kind).toBe(whole.state.kind);
+  expect(run.step).toBeGreaterThan(0);
+  expect(run.step).toBeLessThan(whole.step);
 });
 
 describe("listRuns", () => {

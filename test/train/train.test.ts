@@ -1,4 +1,5 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { thresholdsAt } from "../../src/classify/calibrations.ts";
@@ -7,11 +8,12 @@ import { readModelFile, tensorsOf, thresholdsInForce } from "../../src/classify/
 import { Interrupted, UserError } from "../../src/core/errors.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/core/safetensors.ts";
 import { holdOut } from "../../src/data/hold-out.ts";
-import { subset } from "../../src/data/image-set.ts";
+import { type ImageSet, subset } from "../../src/data/image-set.ts";
 import { evaluate } from "../../src/evaluate/evaluate.ts";
 import { learningRateAt } from "../../src/optim/schedule.ts";
 import { checkpointPath, loadCheckpoint, previousCheckpointPath } from "../../src/train/checkpoint.ts";
 import { resolveConfig } from "../../src/train/config.ts";
+import { lockFolder, lockHolder, lockPath } from "../../src/train/lock.ts";
 import { bestValidated, lowestLoss } from "../../src/train/records.ts";
 import { train } from "../../src/train/train.ts";
 import { temporaryFolder, testDigits, tinyConfig, trainingDigits } from "../support/digits.ts";
@@ -150,16 +152,22 @@ describe("train", () => {
       data,
       Array.from({ length: 200 }, (_, i) => i),
     );
-    await expect(train({ config, data: other, out, resume: true })).rejects.toThrow("was trained on mnist (train), other data than");
+    await expect(train({ config, data: other, out, resume: true })).rejects.toThrow(
+      "was trained on mnist (train), of which it was other images than now. Give --limit",
+    );
     await expect(train({ config, data, out: temporaryFolder(), resume: true })).rejects.toThrow("there is no checkpoint in");
   });
 
   it("writes no model file when a class has no correctly classified sample", async () => {
     const out = temporaryFolder();
-    // A class that has a name but no image.
-    const poor = { ...data, classNames: [...data.classNames, "never seen"] };
+    // One image of 300.
+    const poor = {
+      ...data,
+      classNames: [...data.classNames, "never learnt"],
+      labels: data.labels.map((label, i) => (i === 0 ? 3 : label)),
+    };
     await expect(train({ config: tinyConfig({ epochs: 1 }), data: poor, out })).rejects.toThrow(
-      /no correctly classified sample of class .*"never seen"/,
+      /no correctly classified sample of class .*"never learnt"/,
     );
     expect(existsSync(join(out, "model.onnx"))).toBe(false);
     expect(existsSync(checkpointPath(out))).toBe(true);
@@ -188,7 +196,63 @@ describe("early stopping", () => {
   });
 });
 
+describe("bad input of a training", () => {
+  it("is a class without images, which is told before the training", async () => {
+    const out = join(temporaryFolder(), "new");
+    const gap = { ...data, classNames: [...data.classNames, "3", "4"] };
+    await expect(train({ config: tinyConfig(), data: gap, out })).rejects.toThrow('none of the 300 images is of class "3", "4"');
+    expect(existsSync(out)).toBe(false);
+  });
+
+  it("is a file in the place of the run's folder", async () => {
+    const out = join(temporaryFolder(), "file");
+    writeFileSync(out, "mine");
+    for (const force of [false, true]) await expect(train({ config: tinyConfig(), data, out, force })).rejects.toThrow(UserError);
+    await expect(train({ config: tinyConfig(), data, out })).rejects.toThrow(`${out}: is a file; expected a folder for the run`);
+    expect(readFileSync(out, "utf8")).toBe("mine");
+  });
+});
+
+describe("the lock of a run's folder", () => {
+  it("that an earlier process of this one's number left holds nothing; this one's own does", () => {
+    const out = temporaryFolder();
+    const left = JSON.stringify({ pid: process.pid, host: hostname() });
+    writeFileSync(lockPath(out), left);
+    expect(lockHolder(out)).toBeUndefined();
+    const unlock = lockFolder(out);
+    expect(lockHolder(out)).toEqual({ pid: process.pid, host: hostname() });
+    expect(() => lockFolder(join(out, "."))).toThrow(`process ${process.pid}`);
+    unlock();
+    expect(lockHolder(out)).toBeUndefined();
+    expect(existsSync(lockPath(out))).toBe(false);
+  });
+});
+
 describe("validation", () => {
+  it("images too few for thresholds of their own are a note, and an error where those were to be in force", async () => {
+    // The held-out ones of class 2 carry its label and are pictures of another digit: none is classified correctly.
+    const config = tinyConfig({ validation: 0.1, epochs: 4 });
+    const { validation } = holdOut(data, 0.1, config.seed);
+    const perImage = data.height * data.width;
+    const pixelsOf = (of: ImageSet, i: number) => of.pixels.subarray(i * perImage, (i + 1) * perImage);
+    const zero = data.labels.indexOf(0);
+    const mixed = { ...data, pixels: data.pixels.slice() };
+    for (let k = 0; k < validation.count; k++) {
+      if (validation.labels[k] !== 2) continue;
+      const at = Array.from(data.labels, (_, i) => i).find((i) => Buffer.compare(pixelsOf(data, i), pixelsOf(validation, k)) === 0)!;
+      mixed.pixels.set(pixelsOf(data, zero), at * perImage);
+    }
+    const notes: string[] = [];
+    const { model } = await train({ config, data: mixed, out: temporaryFolder(), onNote: (note) => notes.push(note) });
+    expect(notes).toEqual([
+      expect.stringContaining('no thresholds of the 30 held-out images: calibration: no correctly classified sample of class "2"'),
+    ]);
+    expect(model.card.calibration).toMatchObject({ source: "training" });
+    expect(() => thresholdsAt(model.card, 1, "validation")).toThrow(UserError);
+    const inForce = tinyConfig({ validation: 0.1, epochs: 4, thresholdsFrom: "validation" });
+    await expect(train({ config: inForce, data: mixed, out: temporaryFolder() })).rejects.toThrow("no correctly classified sample");
+  });
+
   it("scores the very weights that are exported, and the model carries thresholds from both sides", async () => {
     const config = tinyConfig({ validation: 0.2, ema: 0.8, thresholdsFrom: "validation", percentile: 5 });
     const { model, epochs } = await train({ config, data, out: temporaryFolder() });

@@ -46,7 +46,7 @@ export function addCalibrate(program: Command): void {
     .addOption(
       new Option("--use <source>", "put thresholds of this source in force")
         .choices(calibrationSources)
-        .conflicts(["data", "rejectBy", "thresholdsFor"]),
+        .conflicts(["data", "rejectBy", "thresholdsFor", "skipBroken", "testShare", "splitSeed"]),
     )
     .option("--percentile <p,...>", "percentiles of the log-likelihood, the first in force", numberList, [1])
     .option("--out <file>", "write another file in place of this one")

@@ -5,11 +5,12 @@ import { contactSheet } from "../../data/contact-sheet.ts";
 import { getDataset } from "../../data/get.ts";
 import type { ImageSet } from "../../data/image-set.ts";
 import { datasetNames, publishedSet, splitNames } from "../../data/published.ts";
-import { findSet, type LoadOptions, loadDataset, type Split } from "../../data/registry.ts";
+import { findSet, type LoadOptions, type Split } from "../../data/registry.ts";
 import { verifyDataset } from "../../data/verify.ts";
 import { interruptible } from "../interrupt.ts";
 import { dataDirOption, wholeNumber } from "../options.ts";
 import { ProgressLine, printJson, printLine } from "../output.ts";
+import { type DataOptions, loadOptions, loadWithProgress, ownImageOptions, requireOwnImages } from "../own-images.ts";
 
 interface Reporting {
   readonly dataDir?: string;
@@ -130,34 +131,35 @@ function addVerify(data: Command): void {
     });
 }
 
-interface ShowCommandOptions extends Reporting {
+interface ShowCommandOptions extends Reporting, DataOptions {
   readonly split: Split;
   readonly out?: string;
   readonly count: number;
 }
 
 function addShow(data: Command): void {
-  data
+  const command = data
     .command("show <name|path>")
     .summary("count the classes of a data set, draw its first images")
     .description("Counts the images of each class and, with --out, draws the first images with their class names into a PNG file.")
     .addOption(dataDirOption())
-    .addOption(new Option("--split <name>", "split to show").choices(splitNames).default("test"))
+    .addOption(new Option("--split <name>", "split to show").choices(["train", "val", "test"]).default("test"))
     .option("--out <file.png>", "draw a sheet of images into this file")
     .option("--count <n>", "images on the sheet", wholeNumber, 100)
     .addOption(jsonOption())
-    .addHelpText("after", "\nExample:\n  $ sdim data show cifar10 --split train --out sheet.png --count 200")
-    .action(async (spec: string, options: ShowCommandOptions) => {
-      const set = await loadDataset(spec, options.split, loading(options));
-      if (options.out !== undefined) writeFileAtomic(options.out, await contactSheet(set, options.count));
-      const { name, split, count, height, width, channels, fingerprint } = set;
-      const classes = classCounts(set);
-      if (options.json) return printJson({ name, split, count, height, width, channels, classes, fingerprint, sheet: options.out ?? null });
-      printLine(`${name} (${split}): ${count.toLocaleString("en")} images, ${height}x${width}, ${channels === 1 ? "grey" : "colour"}`);
-      const longest = Math.max(...classes.map((entry) => entry.name.length));
-      for (const entry of classes) printLine(`  ${entry.name.padEnd(longest)}  ${entry.count.toLocaleString("en").padStart(7)}`);
-      if (options.out !== undefined) printLine(`sheet  ${options.out}`);
-    });
+    .addHelpText("after", "\nExample:\n  $ sdim data show cifar10 --split train --out sheet.png --count 200");
+  ownImageOptions(command, true).action(async (spec: string, options: ShowCommandOptions) => {
+    const set = await loadWithProgress(spec, options.split, loadOptions(options));
+    requireOwnImages(options, [set]);
+    if (options.out !== undefined) writeFileAtomic(options.out, await contactSheet(set, options.count));
+    const { name, split, count, height, width, channels, fingerprint } = set;
+    const classes = classCounts(set);
+    if (options.json) return printJson({ name, split, count, height, width, channels, classes, fingerprint, sheet: options.out ?? null });
+    printLine(`${name} (${split}): ${count.toLocaleString("en")} images, ${height}x${width}, ${channels === 1 ? "grey" : "colour"}`);
+    const longest = Math.max(...classes.map((entry) => entry.name.length));
+    for (const entry of classes) printLine(`  ${entry.name.padEnd(longest)}  ${entry.count.toLocaleString("en").padStart(7)}`);
+    if (options.out !== undefined) printLine(`sheet  ${options.out}`);
+  });
 }
 
 function classCounts({ labels, classNames }: ImageSet): { readonly name: string; readonly count: number }[] {

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { Classifier } from "../../classify/classifier.ts";
 import { readPicture } from "../../data/images.ts";
+import { forModel } from "../../data/resize.ts";
 import type { Provider } from "../../runtime/session.ts";
 import { machineOptions } from "../options.ts";
 import { printJson, printLine } from "../output.ts";
@@ -46,7 +47,8 @@ export function addPredict(program: Command): void {
 
 async function predict(classifier: Classifier, file: string): Promise<Prediction> {
   const { model, classNames } = classifier.card;
-  const result = await classifier.classify({ ...(await readPicture(file, model.channels)), count: 1 });
+  const picture = forModel(await readPicture(file, model.channels), model.imageSize);
+  const result = await classifier.classify({ ...picture, count: 1 });
   return {
     file,
     label: classNames[result.labels[0]!]!,

@@ -101,6 +101,8 @@ export function freshStart(options: FreshOptions & Record<string, unknown>): { r
 
 async function runTrain(options: TrainCommandOptions & Record<string, unknown>): Promise<void> {
   if (options.resume && options.from !== undefined) throw new UserError("--resume goes on with the run's own weights; leave --from out");
+  if (options.resume && options.force)
+    throw new UserError("--resume goes on with what is in the folder, --force begins anew; leave one out");
   const start: Start = options.resume ? resumed(options.out, options) : freshStart(options);
   const spec = options.data ?? start.data;
   const loading = loadOptions(options, { ...start.loading, imageSize: start.config.imageSize });

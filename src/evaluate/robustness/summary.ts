@@ -5,8 +5,7 @@ import { attackRates } from "../../attacks/rates.ts";
 import type { ThresholdSet } from "../../classify/card.ts";
 import { UserError } from "../../core/errors.ts";
 import { type Rate, rate, unmeasured, withoutInterval } from "./rate.ts";
-import type { WorstCase } from "./worst-case.ts";
-import { worstTarget } from "./worst-target.ts";
+import { type WorstTarget, worstTarget } from "./worst-target.ts";
 
 /** What an attack did, of one group of attacked samples. */
 export interface GroupRates {
@@ -49,7 +48,7 @@ export interface OutcomeSummary {
   /** Gradients that were zero in every pixel / gradients; null without any. */
   readonly zeroGradients: number | null;
   /** Where an image was attacked once per target: what its worst target does, by the thresholds in force. */
-  readonly worstTarget?: Omit<WorstCase, "epsilon">;
+  readonly worstTarget?: WorstTarget;
 }
 
 /** What is told of an attack: the result's numbers without its images. */

@@ -1,22 +1,33 @@
 import type { AttackOutcome, AttackResult } from "../../attacks/attack.ts";
 import { isWithin } from "../../attacks/distance.ts";
-import { rate } from "./rate.ts";
-import { before, trialsOf, type WorstCase } from "./worst-case.ts";
+import { type Rate, rate } from "./rate.ts";
 
-/** Where images were attacked once per target: of each image the worst of its samples, by the thresholds in force. `sources` [N]: the image that a sample is. */
-export function worstTarget(result: AttackResult, outcome: AttackOutcome, sources: Int32Array): Omit<WorstCase, "epsilon"> {
-  const imagesWhere = (flags: Uint8Array) => new Set(sources.filter((_, i) => flags[i] === 1));
-  const isNear = outcome.sizes[result.distance].map((size) => Number(isWithin(size, outcome.epsilon)));
-  const near = (flags: Uint8Array) => flags.map((flag, i) => flag & isNear[i]!);
-  const { right, rightAndAccepted } = before(result);
-  const [trial] = trialsOf("white-box", { ...result, outcomes: [outcome] });
-  const [wrong, evading] = [imagesWhere(near(trial!.wrong)), imagesWhere(near(trial!.evading))];
+/** Of images that were attacked once per target, what the worst target does, by the thresholds in force. */
+export interface WorstTarget {
+  /** Wrong for some target / images classified correctly before. */
+  readonly success: Rate;
+  /** Wrong and accepted for some target / images classified correctly before. */
+  readonly evasion: Rate;
+  /** Right for every target / images. */
+  readonly robustAccuracy: Rate;
+  /** Right and accepted before, and not wrong and accepted for any target / images. */
+  readonly robustAccuracyWithRejection: Rate;
+}
+
+/** `sources` [N]: the image that each sample is. */
+export function worstTarget({ attacked, clean, labels, distance }: AttackResult, outcome: AttackOutcome, sources: Int32Array): WorstTarget {
+  const { epsilon, scores, sizes } = outcome;
+  const imagesWhere = (is: (i: number) => boolean) => new Set(sources.filter((_, i) => is(i)));
+  const isWrong = (i: number) => attacked[i] === 1 && scores.labels[i] !== labels[i] && isWithin(sizes[distance][i]!, epsilon);
+  const right = imagesWhere((i) => attacked[i] === 1);
+  const accepted = imagesWhere((i) => attacked[i] === 1 && clean.accepted[i] === 1);
+  const wrong = imagesWhere(isWrong);
+  const evading = imagesWhere((i) => isWrong(i) && scores.accepted[i] === 1);
   const images = new Set(sources).size;
-  const attacked = imagesWhere(right).size;
   return {
-    success: rate(wrong.size, attacked),
-    evasion: rate(evading.size, attacked),
-    robustAccuracy: rate(attacked - wrong.size, images),
-    robustAccuracyWithRejection: rate([...imagesWhere(rightAndAccepted)].filter((image) => !evading.has(image)).length, images),
+    success: rate(wrong.size, right.size),
+    evasion: rate(evading.size, right.size),
+    robustAccuracy: rate(right.size - wrong.size, images),
+    robustAccuracyWithRejection: rate([...accepted].filter((image) => !evading.has(image)).length, images),
   };
 }
