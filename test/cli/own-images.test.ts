@@ -131,6 +131,12 @@ describe("mistakes exit with 2 and say what to do", () => {
       ["train", "--data", single, "--out", join(folder, "m")],
       `${single}: expected at least two classes, found only`,
     ],
+    ["data options where nothing is loaded", ["calibrate", model, "--use", "training", "--skip-broken"], "cannot be used with option"],
+    [
+      "a percentile that is none",
+      ["evaluate", model, "--data", data, "--percentile", "1,100"],
+      "expected a number from 0 to below 100, got 100",
+    ],
     ["a split that is not drawn", ["evaluate", model, "--data", data, "--split", "val"], `${data} has no val split`],
   ])("%s", async (_what, args, message) => {
     const { code, stdout, stderr } = await sdim(...args);

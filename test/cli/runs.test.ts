@@ -151,6 +151,19 @@ describe("config", () => {
     const file = join(folder, "paper.yaml");
     writeFileSync(file, stdout);
     expect(await json("config", "--config", file)).toEqual({ ...defaults, ...presets.paper });
+    const ofData = await json("config", "--preset", "paper", "--data", "cifar10", "--flip", "false");
+    expect(ofData).toEqual({ ...defaults, ...presets.paper, cropPadding: 4, flip: false });
+  });
+
+  it("and what is there are for --resume, which takes nothing that contradicts them", async () => {
+    for (const [option, message] of [
+      [["--force"], "--force begins anew; leave one out"],
+      [["--from", join(runs, "b")], "leave --from out"],
+      [["--epochs", "7"], "leave out epochs"],
+    ] as const) {
+      const refused = await sdim("train", "--out", join(runs, "a"), "--resume", ...option);
+      expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining(message) });
+    }
   });
 
   it("of a run is saved with it", () => {

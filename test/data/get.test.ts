@@ -10,6 +10,7 @@ import { filesOf, published, publishedSet } from "../../src/data/published.ts";
 import { loadDataset } from "../../src/data/registry.ts";
 import { verifyDataset } from "../../src/data/verify.ts";
 import { writeArchive } from "../support/archive.ts";
+import { writeNoise } from "../support/pictures.ts";
 import { cifarRecords } from "../support/records.ts";
 import { breakAfter, sendFile, TestServer } from "../support/server.ts";
 
@@ -243,6 +244,27 @@ describe("verify", () => {
     expect((await verifyDataset(file)).map(({ state }) => state)).toEqual(["ok", "ok"]);
     writeFileSync(file, "");
     expect(await verifyDataset(folder)).toMatchObject([{ split: "test", state: "wrong" }]);
+  });
+
+  it("looks at every split that a folder of images draws, and says what it passed over", async () => {
+    vi.stubEnv("HOME", folder);
+    const photos = join(folder, "photos");
+    await writeNoise(["train", "val"].flatMap((split) => ["ant", "bee"].map((name) => join(photos, split, name, "1.png"))));
+    writeFileSync(join(photos, "train/ant/2.heic"), "");
+    const checks = () => verifyDataset(photos);
+    const passedOver = "2 images of 2 classes; passed over files that are not images: 1 .heic";
+    expect(await checks()).toEqual([
+      { split: "train", file: photos, state: "ok", detail: passedOver },
+      { split: "val", file: photos, state: "ok", detail: passedOver },
+    ]);
+    writeFileSync(join(photos, "val/ant/1.png"), "no image");
+    expect((await checks()).map(({ split, state }) => [split, state])).toEqual([
+      ["train", "ok"],
+      ["val", "wrong"],
+    ]);
+    rmSync(join(photos, "train"), { recursive: true });
+    rmSync(join(photos, "val/bee"), { recursive: true });
+    expect((await checks()).every(({ state }) => state === "wrong")).toBe(true);
   });
 
   it("does not know other names", async () => {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { resizeMatrix, resizeRow } from "../../src/core/resize.ts";
-import { resizePicture } from "../../src/data/resize.ts";
+import { forModel, resizePicture } from "../../src/data/resize.ts";
 import { input } from "../../src/graph/build.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import { preprocess } from "../../src/nn/preprocess.ts";
@@ -80,4 +80,11 @@ describe("resizePicture", () => {
     expect([...new Set(resizePicture(long, 8).pixels)]).toEqual([77]);
     expect([...new Set(resizePicture({ ...long, height: 2_000_000, width: 1 }, 8).pixels)]).toEqual([77]);
   });
+});
+
+it("only pictures of more than 16 million pixels come to a model at its size", () => {
+  const small = { height: 4000, width: 4000, channels: 1, pixels: new Uint8Array(16e6) };
+  expect(forModel(small, 32)).toBe(small);
+  const large = { height: 4000, width: 4001, channels: 1, pixels: new Uint8Array(4000 * 4001).fill(7) };
+  expect(forModel(large, 32)).toEqual({ height: 32, width: 32, channels: 1, pixels: new Uint8Array(32 * 32).fill(7) });
 });
