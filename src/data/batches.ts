@@ -15,7 +15,8 @@ export class BatchOrder {
 
   /** Errors: UserError when there are fewer samples than one batch holds. */
   constructor(count: number, batchSize: number, seed: number) {
-    if (batchSize > count) throw new UserError(`batchSize: expected at most the ${count} training samples, got ${batchSize}`);
+    if (batchSize > count)
+      throw new UserError(`batchSize: expected at most the ${count} training samples, got ${batchSize}; take a smaller one (--batch-size)`);
     this.count = count;
     this.batchSize = batchSize;
     this.seed = seed;

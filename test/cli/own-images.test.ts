@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { sdim, start } from "../support/cli.ts";
@@ -81,6 +81,10 @@ describe("a folder of one's own images", () => {
     const resumed = await sdim("train", "--out", out, "--resume", "--json");
     expect([resumed.code, resumed.stderr]).toEqual([0, expect.stringContaining("training on 60 images")]);
     expect(readFileSync(join(out, "model.onnx")).equals(readFileSync(model))).toBe(true);
+    renameSync(data, `${data}-elsewhere`);
+    const gone = await sdim("train", "--out", out, "--resume");
+    expect([gone.code, gone.stderr]).toEqual([2, expect.stringContaining(`was trained on ${data}, which is not here; say with --data`)]);
+    renameSync(`${data}-elsewhere`, data);
     const changed = await sdim("train", "--out", out, "--resume", "--split-seed", "8");
     expect([changed.code, changed.stderr]).toEqual([
       2,

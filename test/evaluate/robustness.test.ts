@@ -269,6 +269,13 @@ describe("the suite", () => {
     expect(report.attacks[1]!.summary.criterion).toBe("misclassified-and-accepted");
     expect(report.twin).toBe("twin.onnx");
     expect(inPlainWords(report).join(" ")).toContain("24 images are few: the intervals are wide");
+    const words = (linf: readonly number[]) =>
+      inPlainWords({
+        ...report,
+        worstCase: { ...report.worstCase, linf: linf.map((epsilon) => ({ ...report.worstCase.linf[0]!, epsilon })) },
+      });
+    expect(words([0.1]).join(" ")).toContain("no linf epsilon is 1");
+    expect(words([1]).join(" ")).not.toContain("no linf epsilon is 1");
     const folder = temporaryFolder();
     const path = join(folder, "robustness.json");
     writeFileSync(path, JSON.stringify({ robustness: report }));

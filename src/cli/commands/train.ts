@@ -1,10 +1,11 @@
+import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { Classifier } from "../../classify/classifier.ts";
 import { encodeModelFile, type ModelFile, withCard } from "../../classify/model-file.ts";
 import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import { type ImageSet, takeFirst } from "../../data/image-set.ts";
-import { augmentationOf, type LoadOptions } from "../../data/registry.ts";
+import { augmentationOf, datasetNames, type LoadOptions } from "../../data/registry.ts";
 import { evaluate } from "../../evaluate/evaluate.ts";
 import type { Evaluation } from "../../evaluate/evaluation.ts";
 import type { Provider } from "../../runtime/session.ts";
@@ -105,6 +106,9 @@ async function runTrain(options: TrainCommandOptions & Record<string, unknown>):
     throw new UserError("--resume goes on with what is in the folder, --force begins anew; leave one out");
   const start: Start = options.resume ? resumed(options.out, options) : freshStart(options);
   const spec = options.data ?? start.data;
+  if (options.data === undefined && !(datasetNames as readonly string[]).includes(spec) && !existsSync(spec)) {
+    throw new UserError(`--resume: ${options.out} was trained on ${spec}, which is not here; say with --data where it is now`);
+  }
   const loading = loadOptions(options, { ...start.loading, imageSize: start.config.imageSize });
   const whole = await loadWithProgress(spec, "train", loading);
   requireOwnImages(options, [whole]);

@@ -82,6 +82,8 @@ export function inPlainWords({ samples, attacked, data, attacks, worstCase: { li
     );
   }
   sentences.push("These are upper bounds on robustness: a better attack can only lower them.");
+  if (!linf.some(({ epsilon }) => epsilon >= 1))
+    sentences.push("Whether attacks without a bound reach every image was not looked at: no linf epsilon is 1.");
   if (samples < 1000) sentences.push(`${samples} images are few: the intervals are wide. --count takes more.`);
   if (warnings.length > 0)
     sentences.push(
