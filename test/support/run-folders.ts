@@ -38,7 +38,7 @@ export const appendMetrics = (run: string, ...lines: readonly MetricsLine[]): vo
 export function writeRunning(run: string, config: Partial<TrainConfig> = {}): void {
   mkdirSync(run, { recursive: true });
   writeFileSync(join(run, "config.json"), JSON.stringify({ ...defaults, validation: 0.1, ...config }));
-  writeFileSync(join(run, "training.lock"), JSON.stringify({ pid: process.pid, host: hostname() }));
+  writeFileSync(join(run, "training.lock"), JSON.stringify({ pid: process.ppid, host: hostname() }));
   const epochs = [1, 2].flatMap((epoch) => [...[20, 40, 60, 80, 100].map((step) => stepsLine(100 * (epoch - 1) + step)), epochLine(epoch)]);
   appendMetrics(run, ...epochs);
 }
