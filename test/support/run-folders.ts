@@ -34,7 +34,7 @@ export const epochLine = (epoch: number, stepsPerEpoch = 100): MetricsLine => ({
 export const appendMetrics = (run: string, ...lines: readonly MetricsLine[]): void =>
   appendFileSync(join(run, "metrics.jsonl"), lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
 
-/** Two epochs of a training that this process is at, before its first checkpoint. */
+/** Two epochs of a training that another process is at, before its first checkpoint. */
 export function writeRunning(run: string, config: Partial<TrainConfig> = {}): void {
   mkdirSync(run, { recursive: true });
   writeFileSync(join(run, "config.json"), JSON.stringify({ ...defaults, validation: 0.1, ...config }));
