@@ -160,6 +160,7 @@ describe("config", () => {
       [["--force"], "--force begins anew; leave one out"],
       [["--from", join(runs, "b")], "leave --from out"],
       [["--epochs", "7"], "leave out epochs"],
+      [["--preset", "paper"], "leave --preset out"],
     ] as const) {
       const refused = await sdim("train", "--out", join(runs, "a"), "--resume", ...option);
       expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining(message) });

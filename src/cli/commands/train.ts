@@ -74,7 +74,12 @@ export function addTrain(program: Command): void {
     "after",
     "\nExamples:\n  $ sdim train --data mnist --out runs/a --epochs 5\n  $ sdim train --data mnist --out runs/c --config my.yaml --validation 0.1 --keep best-validation --patience 5 --ema 0.999\n  $ sdim train --data mnist --out runs/b --critic dot --local-features stage2 --negatives all-pairs\n  $ sdim train --data photos --out runs/d --image-size 48\n  $ sdim train --data cifar10 --out runs/e --from runs/cifar --epochs 10 --learning-rate 0.001\n  $ sdim train --data photos --out runs/f --from models/cifar10/model.onnx --depth 26 --learning-rate 0.001\n  $ sdim train --out runs/a --resume",
   );
-  command.action(async (options: TrainCommandOptions & Record<string, unknown>) => runTrain(options));
+  command.action(async (options: TrainCommandOptions & Record<string, unknown>) => {
+    if (options.resume && command.getOptionValueSource("preset") === "cli") {
+      throw new UserError("--resume goes on with the run's own config; leave --preset out");
+    }
+    await runTrain(options);
+  });
 }
 
 /** What a run is to be of. */
