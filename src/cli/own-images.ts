@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { z } from "zod";
 import type { ModelCard } from "../classify/card.ts";
 import { UserError } from "../core/errors.ts";
-import type { ImageSet } from "../data/image-set.ts";
+import { type ImageSet, passedOver } from "../data/image-set.ts";
 import { type LoadOptions, loadDataset, type Split } from "../data/registry.ts";
 import { wholeNumber } from "./options.ts";
 import { note, ProgressLine } from "./output.ts";
@@ -82,10 +82,10 @@ export async function loadWithProgress(spec: string, split: Split, options: Load
 
 function leftOut({ name, count, split, origin }: ImageSet): string[] {
   if (!origin) return [];
-  const { skipped, ignored, cacheProblem } = origin;
-  const passedOver = Object.entries(ignored).map(([kind, files]) => `${files} ${kind}`);
+  const { skipped, cacheProblem } = origin;
+  const others = passedOver(origin);
   return [
-    ...(passedOver.length > 0 ? [`${name}: passed over files that are not images: ${passedOver.join(", ")}`] : []),
+    ...(others === undefined ? [] : [`${name}: ${others}`]),
     ...(skipped.length > 0
       ? [`${name} (${split}): skipped ${skipped.length} of ${count + skipped.length} images that cannot be read:`]
       : []),

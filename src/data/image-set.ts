@@ -28,6 +28,12 @@ export interface ImageOrigin {
   readonly cacheProblem?: string;
 }
 
+/** `passed over files that are not images: 3 .txt`; undefined where there were none. */
+export function passedOver({ ignored }: ImageOrigin): string | undefined {
+  const kinds = Object.entries(ignored).map(([kind, files]) => `${files} ${kind}`);
+  return kinds.length === 0 ? undefined : `passed over files that are not images: ${kinds.join(", ")}`;
+}
+
 /** What a file format holds of a split: pixels [labels.length, height, width, channels] and the class index of each image. */
 export interface LabelledPixels {
   readonly height: number;

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from "node:fs";
 import { messageOf, UserError } from "../core/errors.ts";
 import { layouts, type RawFile } from "./formats.ts";
-import type { Split } from "./image-set.ts";
+import { passedOver, type Split } from "./image-set.ts";
 import { isComplete, type Located, locate, placesOf, readLocated } from "./locate.ts";
 import { splitsOfImages } from "./own-images.ts";
 import { isPublished, type Published, type PublishedSplit, publishedSet, splitNames } from "./published.ts";
@@ -87,9 +87,9 @@ async function verifyOwn(spec: string): Promise<FileCheck[]> {
   for (const split of ownSplits(spec)) {
     try {
       const { count, classNames, origin } = await loadDataset(spec, split);
-      const passedOver = Object.entries(origin?.ignored ?? {}).map(([kind, files]) => `${files} ${kind}`);
-      const others = passedOver.length === 0 ? "" : `; passed over files that are not images: ${passedOver.join(", ")}`;
-      checks.push({ split, file: spec, state: "ok", detail: `${count} images of ${classNames.length} classes${others}` });
+      const others = origin && passedOver(origin);
+      const counts = `${count} images of ${classNames.length} classes`;
+      checks.push({ split, file: spec, state: "ok", detail: others === undefined ? counts : `${counts}; ${others}` });
     } catch (error) {
       checks.push({ split, file: spec, ...wrong(error) });
     }

@@ -1,5 +1,4 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { thresholdsAt } from "../../src/classify/calibrations.ts";
@@ -13,7 +12,6 @@ import { evaluate } from "../../src/evaluate/evaluate.ts";
 import { learningRateAt } from "../../src/optim/schedule.ts";
 import { checkpointPath, loadCheckpoint, previousCheckpointPath } from "../../src/train/checkpoint.ts";
 import { resolveConfig } from "../../src/train/config.ts";
-import { lockFolder, lockHolder, lockPath } from "../../src/train/lock.ts";
 import { bestValidated, lowestLoss } from "../../src/train/records.ts";
 import { train } from "../../src/train/train.ts";
 import { temporaryFolder, testDigits, tinyConfig, trainingDigits } from "../support/digits.ts";
@@ -210,21 +208,6 @@ describe("bad input of a training", () => {
     for (const force of [false, true]) await expect(train({ config: tinyConfig(), data, out, force })).rejects.toThrow(UserError);
     await expect(train({ config: tinyConfig(), data, out })).rejects.toThrow(`${out}: is a file; expected a folder for the run`);
     expect(readFileSync(out, "utf8")).toBe("mine");
-  });
-});
-
-describe("the lock of a run's folder", () => {
-  it("that an earlier process of this one's number left holds nothing; this one's own does", () => {
-    const out = temporaryFolder();
-    const left = JSON.stringify({ pid: process.pid, host: hostname() });
-    writeFileSync(lockPath(out), left);
-    expect(lockHolder(out)).toBeUndefined();
-    const unlock = lockFolder(out);
-    expect(lockHolder(out)).toEqual({ pid: process.pid, host: hostname() });
-    expect(() => lockFolder(join(out, "."))).toThrow(`process ${process.pid}`);
-    unlock();
-    expect(lockHolder(out)).toBeUndefined();
-    expect(existsSync(lockPath(out))).toBe(false);
   });
 });
 
