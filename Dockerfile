@@ -5,7 +5,11 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY src src
-RUN npm run build && npm prune --omit=dev --ignore-scripts
+COPY web web
+COPY models models
+COPY samples/images samples/images
+# The server gives the page the model files: those that the static site brings along are not needed.
+RUN npm run build && rm dist/web/models/*/model.onnx && npm prune --omit=dev --ignore-scripts
 
 FROM node:20-slim
 ENV NODE_ENV=production
@@ -19,5 +23,5 @@ USER node
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=3s --start-period=20s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:8080/healthz').then((reply) => process.exit(reply.ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["node", "bin/sdim.js"]
-CMD ["serve", "models/mnist/model.onnx", "--host", "0.0.0.0", "--port", "8080"]
+ENTRYPOINT ["node", "/app/bin/sdim.js"]
+CMD ["serve", "/app/models/mnist/model.onnx", "--host", "0.0.0.0", "--port", "8080"]

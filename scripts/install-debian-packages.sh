@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that some tests use; without them, those of the web page fail and the others are skipped and say so. Run as root.
+# Installs the Debian packages that some tests use; without them, those are left out, and the run says so. Run as root.
 set -euo pipefail
 
 packages=(
