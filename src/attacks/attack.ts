@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { UserError } from "../core/errors.ts";
+import { InternalError, UserError } from "../core/errors.ts";
 import { oneOf } from "../core/names.ts";
 import { requireSeed } from "../core/random.ts";
 import { type Criterion, judge, misclassified, misclassifiedAndAccepted, targeted, targetedAndAccepted } from "./criteria.ts";
@@ -192,6 +192,7 @@ export async function runAttack(
   const judged = async (problem: Problem, rows: readonly number[], made: Float32Array, before = images): Promise<Judgement> => {
     const final = before.slice();
     for (const [at, i] of rows.entries()) final.set(clipped(row(made, size, at)), i * size);
+    if (final.some(Number.isNaN)) throw new InternalError(`${attack.name}: it made an image with pixels that are no numbers`);
     const scores = await model.score(final);
     const isMet = judge(criterion, scores, { labels, targets });
     return {

@@ -113,9 +113,15 @@ export function bestOfAttacks(attacks: readonly Attack[]): Procedure {
   return { ...common, kind: "fixed-epsilon", perturb: (problem, epsilon) => bestOfRounds(problem, roundsAt(epsilon)) };
 }
 
-/** A minimal attack's image beyond epsilon is no use: the original stands for it. */
+/** An attack that imitates other images has none that it could. */
+export class NothingToImitate extends UserError {}
+
+/** A minimal attack's image beyond epsilon is no use: the original stands for it, as where there is nothing to imitate. */
 async function perturbWithin(attack: Attack, problem: Problem, epsilon: number | undefined): Promise<Float32Array> {
-  const made = await perturbBy(attack, problem, epsilon);
+  const made = await perturbBy(attack, problem, epsilon).catch((error: unknown) => {
+    if (error instanceof NothingToImitate) return problem.images;
+    throw error;
+  });
   if (attack.kind !== "minimal" || epsilon === undefined) return made;
   const sizes = perturbationSizes(problem.images, made, problem.shape)[attack.distance];
   const kept = made.slice();

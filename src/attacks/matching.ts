@@ -2,7 +2,7 @@ import { z } from "zod";
 import { UserError } from "../core/errors.ts";
 import { halvingSteps } from "./apgd.ts";
 import { type AttackDefinition, defineAttack, type FixedEpsilonAttack } from "./attack.ts";
-import { bestOfRounds, nearestClasses, type Round } from "./combine.ts";
+import { bestOfRounds, NothingToImitate, nearestClasses, type Round } from "./combine.ts";
 import type { Norm } from "./distance.ts";
 import type { AttackedModel, Scores } from "./model.ts";
 import type { Objective } from "./objectives.ts";
@@ -136,7 +136,7 @@ function scoresOfGuides(): ScoresOfGuides {
 
 /**
  * Guides are right and accepted as they are; those of the class wanted (untargeted: of all wrong classes) nearest in representation come
- * first. Errors: UserError when a sample has no guide.
+ * first. A sample without any is left as it is. Errors: NothingToImitate when none has one.
  */
 async function nearestGuides(problem: Problem, count: number, scoresOf: ScoresOfGuides): Promise<Float32Array[][]> {
   const { model, guides, labels, targets } = problem;
@@ -145,21 +145,19 @@ async function nearestGuides(problem: Problem, count: number, scoresOf: ScoresOf
   const usable = indices(guides.labels.length).filter((i) => scored.labels[i] === guides.labels[i] && scored.accepted[i] === 1);
   const all = indices(problem.count);
   const { representations } = await problem.score(all, problem.images);
-  return all.map((sample) => {
+  const nearest = all.map((sample) => {
     const target = targets?.[sample];
     const isWanted = (c: number) => (target === undefined ? c !== labels[sample] : c === target);
     const candidates = usable.filter((i) => isWanted(guides.labels[i]!));
-    if (candidates.length === 0) {
-      const wanted = target === undefined ? `a class other than ${labels[sample]}` : `class ${target}`;
-      throw new UserError(
-        `match-sample: none of ${guides.labels.length} guides is an image of ${wanted} that the model classifies correctly and accepts; give more`,
-      );
-    }
     const own = row(representations, dimension, sample);
     const distances = new Map(candidates.map((i) => [i, squaredDistance(own, row(scored.representations, dimension, i))]));
-    const nearest = candidates.sort((a, b) => distances.get(a)! - distances.get(b)!).slice(0, count);
-    return nearest.map((i) => row(scored.representations, dimension, i));
+    const chosen = candidates.sort((a, b) => distances.get(a)! - distances.get(b)!).slice(0, count);
+    return chosen.map((i) => row(scored.representations, dimension, i));
   });
+  if (nearest.some((found) => found.length > 0)) return nearest;
+  throw new NothingToImitate(
+    `match-sample: none of ${guides.labels.length} guides is an image of ${targets ? "a class headed for" : "another class than its sample's"} that the model classifies correctly and accepts; give more`,
+  );
 }
 
 const squaredDistance = (a: Float32Array, b: Float32Array): number => a.reduce((sum, value, k) => sum + (value - b[k]!) ** 2, 0);

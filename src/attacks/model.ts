@@ -169,9 +169,9 @@ export class GraphModel implements AttackedModel {
   }
 
   async release(): Promise<void> {
-    const open = await Promise.all(this.sessions.values());
+    const open = [...this.sessions.values()];
     this.sessions.clear();
-    await Promise.all(open.map((session) => session.release()));
+    await Promise.all(open.map(async (session) => (await session).release()));
   }
 
   private session(key: string, build: () => Promise<Uint8Array>): Promise<Session> {
@@ -179,6 +179,8 @@ export class GraphModel implements AttackedModel {
     if (known) return known;
     const made = build().then((bytes) => Session.create(bytes, this.options));
     this.sessions.set(key, made);
+    // One that could not be made is not kept.
+    made.catch(() => this.sessions.delete(key));
     return made;
   }
 

@@ -21,7 +21,7 @@ export interface AttackRates {
   readonly detectionRate: number;
   /** evading / attacked. Lower: a better classifier. */
   readonly evasionRate: number;
-  /** Correctly classified after the attack / samples. */
+  /** Right before, and not wrong after / samples: an image that is right and was not attacked (see `transfer`) stays right. */
   readonly robustAccuracy: number;
   /** Right and accepted before and not evading after / samples: rejecting an adversarial is no fault. */
   readonly robustAccuracyWithRejection: number;
@@ -42,6 +42,7 @@ export function attackRates(result: AttackResult, outcome: AttackOutcome, thresh
   const after = acceptance(scores);
   const count = (test: (i: number) => boolean) => labels.reduce((sum, _, i) => sum + Number(test(i)), 0);
   // An image beyond the distance does not count, whatever the model says of it.
+  const isRight = (i: number) => clean.labels[i] === labels[i];
   const isAttacked = (i: number) => attacked[i] === 1;
   const isWrong = (i: number) => isAttacked(i) && isWithin(sizes[result.distance][i]!, epsilon) && scores.labels[i] !== labels[i];
   const isEvading = (i: number) => isWrong(i) && after[i] === 1;
@@ -61,8 +62,8 @@ export function attackRates(result: AttackResult, outcome: AttackOutcome, thresh
     attackSuccessRate: counts.successful / counts.attacked,
     detectionRate: counts.rejectedSuccessful / counts.successful,
     evasionRate: counts.evading / counts.attacked,
-    robustAccuracy: count((i) => isAttacked(i) && !isWrong(i)) / counts.samples,
-    robustAccuracyWithRejection: count((i) => isAttacked(i) && before[i] === 1 && !isEvading(i)) / counts.samples,
+    robustAccuracy: count((i) => isRight(i) && !isWrong(i)) / counts.samples,
+    robustAccuracyWithRejection: count((i) => isRight(i) && before[i] === 1 && !isEvading(i)) / counts.samples,
     medianPerturbation: medianOf(sorted),
   };
 }

@@ -18,8 +18,11 @@ export async function networkImages(images: ImageBatch, shape: ImageShape): Prom
   const graph = new Graph();
   const x = preprocess(input(graph, "images", "uint8", ["N", height, width, channels]), shape.height);
   const session = await Session.create(encodeModel(lower({ x }, { target: portable })), { threads: 1 });
-  const outputs = await session.run({ images: tensor("uint8", pixels, [count, height, width, channels]) });
-  await session.release();
-  // Interpolation weights that add up to 1 only nearly may pass 1 by a rounding error.
-  return (outputs["x"]!.data as Float32Array).map((value) => Math.min(1, Math.max(0, value)));
+  try {
+    const outputs = await session.run({ images: tensor("uint8", pixels, [count, height, width, channels]) });
+    // Interpolation weights that add up to 1 only nearly may pass 1 by a rounding error.
+    return (outputs["x"]!.data as Float32Array).map((value) => Math.min(1, Math.max(0, value)));
+  } finally {
+    await session.release();
+  }
 }

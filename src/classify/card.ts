@@ -75,6 +75,12 @@ const card = z.strictObject({
 export type ModelCard = z.infer<typeof card>;
 export type ThresholdSet = z.infer<typeof thresholdSet>;
 
+const trainingData = z.looseObject({ data: z.looseObject({ name: z.string() }) });
+
+/** Name of the data that the model was trained on; undefined where its card does not say. */
+export const trainedOn = ({ training }: Pick<ModelCard, "training">): string | undefined =>
+  trainingData.safeParse(training).data?.data.name;
+
 /** Errors: UserError naming the file and what is wrong with its card. */
 export function parseCard(text: string, source: string): ModelCard {
   let json: unknown;

@@ -53,6 +53,8 @@ export async function classifyWith(
   if (channels !== model.channels) {
     throw new UserError(`images: the model takes ${model.channels} channel(s), got ${channels}`);
   }
+  if (!Number.isInteger(batchSize) || batchSize < 1)
+    throw new UserError(`batchSize: expected a whole number of images, at least 1, got ${batchSize}`);
   const perImage = height * width * channels;
   if (perImage === 0 || pixels.length !== count * perImage) {
     throw new UserError(`images: expected ${count} x ${height} x ${width} x ${channels} pixels, got ${pixels.length} values`);

@@ -1,7 +1,7 @@
 import { InternalError, UserError } from "../core/errors.ts";
 import { logPriorsName, thresholdsName } from "../nn/scorer.ts";
 import type { ModelProto } from "../onnx/generated/onnx_pb.ts";
-import { decodeModel, encodeModel, metadata, readTensor, replaceInitializer, setMetadata } from "../onnx/model-file.ts";
+import { copyModel, decodeModel, encodeModel, metadata, readTensor, replaceInitializer, setMetadata } from "../onnx/model-file.ts";
 import { type ModelCard, parseCard } from "./card.ts";
 
 // Model files in memory, with nothing of Node: what the library and the browser share.
@@ -18,8 +18,9 @@ export function thresholdsInForce({ calibration }: ModelCard): Float32Array {
   return Float32Array.from(set.values);
 }
 
-/** The same file with another card, and its thresholds in force written into the `thresholds` tensor; nothing else is touched. */
-export function withCard({ proto }: ModelFile, card: ModelCard): ModelFile {
+/** A copy of the file with another card, and its thresholds in force in the `thresholds` tensor; all else is the same. */
+export function withCard(file: ModelFile, card: ModelCard): ModelFile {
+  const proto = copyModel(file.proto);
   replaceInitializer(proto, thresholdsName, thresholdsInForce(card));
   setMetadata(proto, { sdim: JSON.stringify(card) });
   return { card, proto };

@@ -94,13 +94,25 @@ export function subset(set: ImageSet, indices: ArrayLike<number>): ImageSet {
   return imageSet({ ...set, pixels, labels: Int32Array.from(indices, (index) => set.labels[index]!) });
 }
 
-export const takeFirst = (set: ImageSet, count: number): ImageSet =>
-  count >= set.count
-    ? set
-    : subset(
-        set,
-        Array.from({ length: count }, (_, i) => i),
-      );
+/**
+ * The first `count` images; of a set that comes class after class, as folders do, the first of every class in proportion. Fewer are always
+ * the beginning of more.
+ */
+export function takeFirst(set: ImageSet, count: number): ImageSet {
+  if (count >= set.count) return set;
+  const all = Array.from({ length: set.count }, (_, i) => i);
+  const isByClass = set.labels.every((label, i) => i === 0 || label >= set.labels[i - 1]!);
+  return subset(set, (isByClass ? inProportion(set, all) : all).slice(0, count));
+}
+
+/** Image k of a class with n comes at (k + 1/2) / n of the way. */
+function inProportion({ labels, classNames }: ImageSet, all: readonly number[]): readonly number[] {
+  const sizes = classNames.map(() => 0);
+  for (const label of labels) sizes[label]!++;
+  const seen = classNames.map(() => 0);
+  const at = Float64Array.from(labels, (label) => (seen[label]!++ + 0.5) / sizes[label]!);
+  return [...all].sort((a, b) => at[a]! - at[b]! || a - b);
+}
 
 /** Copies the images at `indices` one after another into `into` [indices.length, H, W, C]. */
 export function gatherImages(set: ImageSet, indices: ArrayLike<number>, into: Uint8Array): void {

@@ -4,7 +4,7 @@ import type { Classification, Classifier } from "../classify/classifier.ts";
 import { TrainingFailed, UserError } from "../core/errors.ts";
 import type { ImageSet } from "../data/image-set.ts";
 import type { Evaluation, Thresholds } from "./evaluation.ts";
-import { evaluateInDistribution, type InDistributionOptions } from "./in-distribution.ts";
+import { evaluateInDistribution, type InDistributionOptions, requireRisksAndCoverages } from "./in-distribution.ts";
 import { type BootstrapOptions, resolveBootstrap } from "./metrics/bootstrap.ts";
 import { evaluateOutOfDistribution } from "./out-of-distribution.ts";
 
@@ -43,6 +43,7 @@ export async function evaluate(classifier: Classifier, data: ImageSet, options: 
   }
   for (const set of [data, ...ood]) requireChannels(set, card.model.channels);
   const bootstrap = resolveBootstrap(options.bootstrap);
+  requireRisksAndCoverages(options);
   const score = async (set: ImageSet) => {
     const onSet = onProgress ? { onProgress: (done: number, total: number) => onProgress(`${set.name} (${set.split})`, done, total) } : {};
     return requireNumbers(set, await classifier.classify(set, onSet));
@@ -82,9 +83,12 @@ function requireChannels({ name, split, channels }: ImageSet, expected: 1 | 3): 
 
 /** NaN compares with nothing, so no order and no rate could be trusted. */
 function requireNumbers({ name, split }: ImageSet, classification: Classification): Classification {
-  const wrong = classification.classLogLikelihoods.findIndex(Number.isNaN);
-  if (wrong < 0) return classification;
-  const image = Math.floor(wrong / (classification.classLogLikelihoods.length / classification.count));
+  const { logLikelihoods, classLogLikelihoods, count } = classification;
+  const classes = classLogLikelihoods.length / count;
+  const image = logLikelihoods.findIndex(
+    (winning, i) => Number.isNaN(winning) || classLogLikelihoods.subarray(i * classes, (i + 1) * classes).some(Number.isNaN),
+  );
+  if (image < 0) return classification;
   throw new TrainingFailed(`${name} (${split}): the model gives NaN for image ${image}: its weights are damaged or its training diverged`);
 }
 

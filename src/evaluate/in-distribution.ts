@@ -1,4 +1,5 @@
 import type { Classification } from "../classify/classifier.ts";
+import { UserError } from "../core/errors.ts";
 import { acceptedAt, correctness, type InDistributionMetrics, type Thresholds } from "./evaluation.ts";
 import { type BootstrapOptions, bootstrap } from "./metrics/bootstrap.ts";
 import {
@@ -92,6 +93,17 @@ function confusionMatrix(labels: Int32Array, truth: Int32Array, classCount: numb
   return matrix;
 }
 
+/** Errors: UserError that names the share out of range. */
+export function requireRisksAndCoverages({ risks = [], coverages = [] }: Pick<InDistributionOptions, "risks" | "coverages">): void {
+  requireShares("risks", risks, (risk) => risk >= 0 && risk <= 1, "from 0 to 1");
+  requireShares("coverages", coverages, (coverage) => coverage > 0 && coverage <= 1, "above 0, up to 1");
+}
+
+function requireShares(name: string, shares: readonly number[], isOne: (share: number) => boolean, expected: string): void {
+  const wrong = shares.find((share) => !isOne(share));
+  if (wrong !== undefined) throw new UserError(`${name}: expected shares ${expected}, got ${wrong}`);
+}
+
 /** What a classifier's verdicts on labelled data are worth. `truth`: class of each image, [N]. */
 export function evaluateInDistribution(
   classification: Classification,
@@ -100,6 +112,7 @@ export function evaluateInDistribution(
   thresholds: readonly Thresholds[],
   { logPriors, risks = givenRisks, coverages = givenCoverages, ...options }: InDistributionOptions = {},
 ): InDistributionMetrics {
+  requireRisksAndCoverages({ risks, coverages });
   const { labels, logLikelihoods, classLogLikelihoods, count } = classification;
   const correct = correctness(classification, truth);
   const ranking = rankByConfidence(correct, logLikelihoods);

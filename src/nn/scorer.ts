@@ -2,6 +2,7 @@ import {
   add,
   argMax,
   gather,
+  greater,
   greaterOrEqual,
   input,
   logSoftmax,
@@ -15,6 +16,7 @@ import {
   square,
   sub,
   sum,
+  where,
 } from "../graph/build.ts";
 import { gradients } from "../graph/gradients.ts";
 import { Graph, type Value } from "../graph/graph.ts";
@@ -107,7 +109,8 @@ function penalised(logLikelihoods: Value, statistics: Value, count: number): Val
 export function decide(scores: Value, classes: number, hasPriors: boolean): Readonly<Record<DecisionName, Value>> {
   const { graph } = scores;
   const label = argMax(hasPriors ? add(scores, parameter(graph, logPriorsName, [classes])) : scores);
-  const logLikelihood = sum(mul(scores, oneHot(label, classes)), [1]);
+  // Picked, not multiplied: another class may be at minus infinity, which times 0 is no number.
+  const logLikelihood = sum(where(greater(oneHot(label, classes), scalar(graph, 0)), scores, scalar(graph, 0)), [1]);
   const threshold = gather(parameter(graph, thresholdsName, [classes]), label);
   return { label, accepted: greaterOrEqual(logLikelihood, threshold), log_likelihood: logLikelihood, threshold };
 }

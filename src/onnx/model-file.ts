@@ -1,4 +1,4 @@
-import { create, fromBinary, isFieldSet, toBinary } from "@bufbuild/protobuf";
+import { clone, create, fromBinary, isFieldSet, toBinary } from "@bufbuild/protobuf";
 import { assertInternal, InternalError, messageOf, UserError } from "../core/errors.ts";
 import {
   type ModelProto,
@@ -154,9 +154,11 @@ export function setMetadata(model: ModelProto, entries: Readonly<Record<string, 
   }
 }
 
+export const copyModel = (model: ModelProto): ModelProto => clone(ModelProtoSchema, model);
+
 /** The same model with float32 tensors that it computes on the way as its outputs, in place of its own. */
 export function withOutputs(model: ModelProto, names: readonly string[]): ModelProto {
-  const copy = fromBinary(ModelProtoSchema, toBinary(ModelProtoSchema, model));
+  const copy = copyModel(model);
   assertInternal(copy.graph, "withOutputs: no graph");
   copy.graph.output = names.map((name) =>
     create(ValueInfoProtoSchema, { name, type: { value: { case: "tensorType", value: { elemType: TensorProto_DataType.FLOAT } } } }),

@@ -48,7 +48,8 @@ export function classThresholds(input: CalibrationInput): Calibrated {
   return {
     thresholds: percentiles.map((percentile) => ({
       percentile,
-      values: samples.map((values) => values[Math.floor((percentile / 100) * values.length)]!),
+      // In this order 29% of 100 is 29: a product of whole numbers is exact.
+      values: samples.map((values) => values[Math.floor((percentile * values.length) / 100)]!),
     })),
     counts: perClass.map((values) => values.length),
   };

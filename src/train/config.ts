@@ -58,6 +58,10 @@ export const trainConfigSchema = z
     if (value.head === "softmax" && value.rejectBy !== "likelihood") {
       issues.push({ code: "custom", input: value, path: ["rejectBy"], message: "the softmax head has no likelihoods: leave it out" });
     }
+    if (value.head === "softmax" && value.prior !== "uniform") {
+      const message = "the softmax head learns how frequent classes are by itself: with priors on top they would count twice. Leave it out";
+      issues.push({ code: "custom", input: value, path: ["prior"], message });
+    }
     if (value.validation > 0) return;
     const needs = (key: string) =>
       issues.push({ code: "custom", input: value, path: [key], message: `needs held-out images: set validation, for example to 0.1` });

@@ -14,7 +14,14 @@ import { FeedbackSession, nextName, type StateTensor } from "../runtime/feedback
 import { targetFor } from "../runtime/layout.ts";
 import type { Provider } from "../runtime/session.ts";
 import { beginWith } from "./begin-with.ts";
-import { type Checkpoint, checkpointPath, loadCheckpoint, previousCheckpointPath, sameConfig } from "./checkpoint.ts";
+import {
+  type Checkpoint,
+  checkpointPath,
+  type LoadedCheckpoint,
+  loadCheckpoint,
+  previousCheckpointPath,
+  sameConfig,
+} from "./checkpoint.ts";
 import { lossConfigOf, modelConfigOf, type TrainConfig } from "./config.ts";
 import { channelsOf, exportedWeights, modelName, type TrainingData, uncalibratedModel, writeModel } from "./export.ts";
 import { initialState } from "./initialise.ts";
@@ -68,9 +75,10 @@ export interface TrainResult {
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const channels = channelsOf(options.data);
   requireEveryClass(options.data);
-  const checkpoint = prepareFolder(options);
+  const checkpoint = checkpointOf(options);
   const unlock = lockFolder(options.out);
   try {
+    if (checkpoint?.damage !== undefined) useOlder(checkpoint, checkpoint.damage, options);
     return await trainFrom(checkpoint, channels, options);
   } finally {
     unlock();
@@ -120,7 +128,8 @@ function requireEveryClass({ name, split, classNames, labels, count }: ImageSet)
   );
 }
 
-function prepareFolder({ out, resume, force, config, data, onNote }: TrainOptions): Checkpoint | undefined {
+/** What to go on from, if anything; that the folder may be used. Errors: UserError that says why not. */
+function checkpointOf({ out, resume, force, config, data }: TrainOptions): LoadedCheckpoint | undefined {
   if (resume) {
     const checkpoint = loadCheckpoint(out);
     if (!sameConfig(checkpoint.position.config, config)) {
@@ -134,11 +143,6 @@ function prepareFolder({ out, resume, force, config, data, onNote }: TrainOption
         : `other data than ${data.name} (${data.split})`;
       throw new UserError(`--resume: ${out} was trained on ${name} (${split}), ${other}`);
     }
-    if (checkpoint.damage !== undefined) {
-      onNote?.(`${checkpoint.damage}\ngoing on from the checkpoint before it, at step ${checkpoint.position.step}`);
-      // From here on the good one is the newest, so that the next to be written does not push it out.
-      renameSync(previousCheckpointPath(out), checkpointPath(out));
-    }
     return checkpoint;
   }
   if (existsSync(out) && !statSync(out).isDirectory()) throw new UserError(`${out}: is a file; expected a folder for the run`);
@@ -146,6 +150,12 @@ function prepareFolder({ out, resume, force, config, data, onNote }: TrainOption
     throw new UserError(`${out} exists and is not empty: choose another folder, go on with --resume, or overwrite with --force`);
   }
   return undefined;
+}
+
+/** From here on the good one is the newest, so that the next to be written does not push it out. */
+function useOlder({ position }: Checkpoint, damage: string, { out, onNote }: TrainOptions): void {
+  onNote?.(`${damage}\ngoing on from the checkpoint before it, at step ${position.step}`);
+  renameSync(previousCheckpointPath(out), checkpointPath(out));
 }
 
 function beginFolder(out: string, config: TrainConfig): void {

@@ -164,6 +164,14 @@ describe("matching", () => {
     expect(await countedRun(trap, { ...samples.guides })).toBe(1);
   });
 
+  it("is released as ever when a loss was refused", async () => {
+    const two = gaussianModel({ rows: rows.slice(0, 2) });
+    const pair = { images: Float32Array.from([...original, ...planted]), labels: Int32Array.of(0, 1) };
+    const attempt = runAttack(two, pair, makeAttack("pgd", { loss: "dlr" }), { epsilons: [epsilon] });
+    await expect(attempt).rejects.toThrow("loss dlr: needs 3 classes, the model has 2; take margin");
+    await two.release();
+  });
+
   it("needs class means, or a guide that is right and accepted", async () => {
     const { classMeans, ...rest } = { ...model, score: model.score.bind(model), gradient: model.gradient.bind(model) };
     expect(classMeans).toBeDefined();
@@ -177,7 +185,19 @@ describe("matching", () => {
       labels: Int32Array.of(0, 2, 1),
     };
     await expect(runAttack(model, { ...samples, guides }, makeAttack("match-sample"), { epsilons: [epsilon] })).rejects.toThrow(
-      /none of 3 guides is an image of a class other than 0 that the model classifies correctly and accepts/,
+      /none of 3 guides is an image of another class than its sample's that the model classifies correctly and accepts/,
     );
+    // Beside other attacks it sits such samples out.
+    const { outcomes } = await runAttack(model, { ...samples, guides }, makeAttack("adaptive"), { epsilons: [epsilon], seed: 2 });
+    expect(Array.from(outcomes[0]!.success)).toEqual([1]);
+  });
+
+  it("leaves the samples that have nothing to imitate as they are, and attacks the others", async () => {
+    const both = { images: Float32Array.from([...original, ...planted]), labels: Int32Array.of(0, 1) };
+    const guides = { images: Float32Array.from(planted), labels: Int32Array.of(1) };
+    const { outcomes, attacked } = await runAttack(model, { ...both, guides }, makeAttack("match-sample"), { epsilons: [epsilon] });
+    expect(Array.from(attacked)).toEqual([1, 1]);
+    expect(Array.from(outcomes[0]!.success)).toEqual([1, 0]);
+    expect(Array.from(outcomes[0]!.images.subarray(4))).toEqual(Array.from(Float32Array.from(planted)));
   });
 });

@@ -147,6 +147,13 @@ describe("best of attacks", () => {
     expect(Array.from(made.subarray(6))).toEqual(Array.from(images.subarray(6)));
   });
 
+  it("refuses images of no numbers, whichever attack made them", async () => {
+    const broken = fixed("broken", (_, __, image) => {
+      image[1] = Number.NaN;
+    });
+    await expect(run(broken, 0.1)).rejects.toThrow("broken: it made an image with pixels that are no numbers");
+  });
+
   it("needs one distance, and an attack", () => {
     expect(() => bestOfAttacks([])).toThrow(UserError);
     expect(() => bestOfAttacks([near, { ...far, distance: "l2" }])).toThrow(

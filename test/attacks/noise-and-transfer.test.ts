@@ -5,6 +5,7 @@ import { misclassified, misclassifiedAndAccepted } from "../../src/attacks/crite
 import { attackRates } from "../../src/attacks/rates.ts";
 import { transfer } from "../../src/attacks/transfer.ts";
 import { UserError } from "../../src/core/errors.ts";
+import { summariseAttack } from "../../src/evaluate/robustness/summary.ts";
 import { gaussianModel, linearModel } from "../support/attacked-models.ts";
 
 const dimension = 16;
@@ -99,6 +100,23 @@ describe("transfer", () => {
     const strict = await transfer(result, samples, second, misclassifiedAndAccepted);
     expect(Array.from(strict.outcomes[0]!.success)).toEqual([0, 0, 0, 0]);
     expect(result.criterion).toBe("misclassified");
+  });
+
+  it("leaves what only the second has right unchanged, and so right; queries are of those counted", async () => {
+    const result = await runAttack(second, samples, makeAttack("bim", { loss: "margin", steps: 3, earlyStop: false }), { epsilons: [0] });
+    // 0.52 and 0.45 are right to one of the two alone.
+    expect(Array.from(result.attacked)).toEqual([1, 1, 0, 0]);
+    const carried = await transfer(result, samples, first);
+    expect(Array.from(carried.attacked)).toEqual([1, 1, 0, 0]);
+    const { samples: all, robustAccuracy, robustAccuracyWithRejection } = attackRates(carried, carried.outcomes[0]!);
+    const before = Array.from(carried.clean.labels).filter((label, i) => label === samples.labels[i]).length;
+    expect([all, before]).toEqual([4, 3]);
+    expect(robustAccuracy).toBe(3 / 4);
+    expect(robustAccuracyWithRejection).toBe(3 / 4);
+    // The other way about, 0.52 was attacked and does not count.
+    const back = await transfer(await runAttack(first, samples, makeAttack("fgsm"), { epsilons: [0] }), samples, second);
+    const { outcomes } = await summariseAttack(second, back, [{ percentile: 1, values: Array.from(second.thresholds) }]);
+    expect(outcomes[0]!.queries).toEqual({ scores: 0, gradients: 2 });
   });
 
   it("to the same model changes nothing", async () => {

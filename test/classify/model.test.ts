@@ -106,6 +106,25 @@ describe("a model file", () => {
     expect(Math.abs(rejectedCorrect / correct - 0.2)).toBeLessThan(0.02);
   });
 
+  it("is left as it was when another is calibrated from it", async () => {
+    const file = readModelFile(path);
+    const strict = (await calibrateModel(file, digits, { percentile: 20, percentiles: [] })).file;
+    const written = encodeModelFile(strict);
+    await calibrateModel(strict, digits, { percentile: 1, percentiles: [] });
+    expect(Buffer.from(encodeModelFile(strict)).equals(written)).toBe(true);
+    expect(Buffer.from(encodeModelFile(file)).equals(readFileSync(path))).toBe(true);
+  });
+
+  it("refuses batches of no images", async () => {
+    const classifier = await Classifier.load(path);
+    for (const batchSize of [0, -1, 0.5]) {
+      await expect(classifier.classify(digits, { batchSize })).rejects.toThrow(
+        `batchSize: expected a whole number of images, at least 1, got ${batchSize}`,
+      );
+    }
+    await classifier.release();
+  });
+
   it("with a training-frequency prior decides by log p(z|c) + log p(c)", async () => {
     const folder = temporaryFolder();
     const data = await trainingDigits();

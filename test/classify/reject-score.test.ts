@@ -228,6 +228,7 @@ describe("a model of the softmax head", () => {
       "the softmax head has no likelihoods",
     );
     expect(() => tinyConfig({ head: "softmax", rejectBy: "penalised-likelihood" })).toThrow("the softmax head has no likelihoods");
+    expect(() => tinyConfig({ head: "softmax", prior: "training-frequency" })).toThrow("with priors on top they would count twice");
   });
 });
 

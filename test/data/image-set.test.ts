@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { BatchOrder } from "../../src/data/batches.ts";
-import { gatherLabels, imageSet, subset, takeFirst } from "../../src/data/image-set.ts";
+import { gatherLabels, type ImageSet, imageSet, subset, takeFirst } from "../../src/data/image-set.ts";
 
 const make = (pixels: readonly number[], labels: readonly number[]) =>
   imageSet({
@@ -46,6 +46,30 @@ describe("imageSet", () => {
     const labels = new BigInt64Array(2);
     gatherLabels(picked, [1, 0], labels);
     expect([...labels]).toEqual([0n, 1n]);
+  });
+});
+
+describe("takeFirst", () => {
+  const labelled = (labels: number[]) => {
+    const pixels = Uint8Array.from(labels.flatMap((_, i) => [i, 0]));
+    const classNames = ["a", "b", "c"];
+    return imageSet({
+      ...{ name: "toy", split: "test", height: 1, width: 2, channels: 1, pixels, classNames },
+      labels: Int32Array.from(labels),
+    });
+  };
+  const numbers = (set: ImageSet) => Array.from({ length: set.count }, (_, i) => set.pixels[2 * i]);
+
+  it("takes the first, whatever their classes", () => {
+    expect(numbers(takeFirst(labelled([0, 0, 2, 1, 0, 1]), 3))).toEqual([0, 1, 2]);
+  });
+
+  it("of a set that comes class after class takes all classes in proportion, fewer the beginning of more", () => {
+    const set = labelled([0, 0, 0, 0, 0, 0, 1, 1, 2]);
+    expect(numbers(takeFirst(set, 8))).toEqual([0, 1, 6, 2, 8, 3, 4, 7]);
+    for (const count of [1, 3, 7]) expect(numbers(takeFirst(set, count))).toEqual([0, 1, 6, 2, 8, 3, 4, 7].slice(0, count));
+    expect(Array.from(takeFirst(set, 5).labels)).toEqual([0, 0, 1, 0, 2]);
+    expect(takeFirst(set, 9)).toBe(set);
   });
 });
 

@@ -78,8 +78,8 @@ const outside = scored(
   ],
 );
 
-const assemble = () => {
-  const sets = thresholds.slice(1).map((set) => ({ ...set, source: "training" as const }));
+const assemble = (percentile = 1) => {
+  const sets = thresholds.filter((set) => set.percentile === percentile).map((set) => ({ ...set, source: "training" as const }));
   return assembleReport({
     title: "t",
     createdAt: "2026-01-02T03:04:05.000Z",
@@ -119,6 +119,20 @@ describe("assembleReport", () => {
       ["garments: rejected", [1]],
       ["garments: accepted by mistake, the most confident first", [2, 0]],
     ]);
+  });
+
+  it("judges by the thresholds of the evaluation, whichever are in force", async () => {
+    const { examples } = await assemble(0.5);
+    const counts = examples.map(({ title, examples: shown }) => [title.replace(/,.*/, ""), shown.length]);
+    expect(counts).toEqual([
+      ["Accepted", 4],
+      ["Rejected", 0],
+      ["Wrong and accepted", 2],
+      ["Wrong", 2],
+      ["garments: rejected", 1],
+      ["garments: accepted by mistake", 2],
+    ]);
+    expect(examples[0]!.examples.map(({ threshold }) => threshold)).toEqual([0, 0, 0, 0]);
   });
 
   it("names the true class only where it is one of the model's", async () => {

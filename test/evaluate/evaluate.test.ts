@@ -89,10 +89,37 @@ describe("evaluate", () => {
     await damaged.release();
   });
 
+  it("takes a class at minus infinity for what it is: never the winner", async () => {
+    const path = join(folder, "model.onnx");
+    const [name, sigmas] = [...tensorsOf(readModelFile(path))].find(([found]) => found.includes("logSigma"))!;
+    const file = readModelFile(path);
+    // exp(50) squared is beyond float32, so that the last class's log-likelihood is -inf everywhere.
+    const width = sigmas.length / digits.classNames.length;
+    replaceInitializer(
+      file.proto,
+      name,
+      sigmas.map((value, i) => (i >= sigmas.length - width ? -50 : value)),
+    );
+    const narrow = await Classifier.load(file);
+    const { classLogLikelihoods, logLikelihoods, labels } = await narrow.classify(digits);
+    const { evaluation } = await evaluate(narrow, digits);
+    await narrow.release();
+    expect(classLogLikelihoods.filter((value) => value === Number.NEGATIVE_INFINITY)).toHaveLength(digits.count);
+    const last = digits.classNames.length - 1;
+    labels.forEach((label, i) => {
+      expect(label).not.toBe(last);
+      expect(logLikelihoods[i]).toBe(classLogLikelihoods[i * digits.classNames.length + label]);
+    });
+    expect(evaluation.rejection[0]!.rejectionRate).toBeLessThan(1);
+  });
+
   it("refuses an option out of range before it scores anything", async () => {
     const seen: string[] = [];
     const onProgress = (what: string) => seen.push(what);
     await expect(evaluate(classifier, digits, { bootstrap: { resamples: 0.5 }, onProgress })).rejects.toThrow("resamples: expected");
+    for (const wrong of [{ coverages: [1.5] }, { coverages: [0] }, { risks: [-1] }, { risks: [Number.NaN] }]) {
+      await expect(evaluate(classifier, digits, { ...wrong, onProgress })).rejects.toThrow(/(coverages|risks): expected shares/);
+    }
     expect(seen).toEqual([]);
   });
 });

@@ -148,6 +148,10 @@ describe("the summary of an attack", () => {
     expect(table).toMatch(/each image's worst target \(24 images right before\)\n {2}wrong +\d+\.\d\d% \[/);
     const once = await summariseAttack(plain, result, [thresholdsOf(plain)]);
     expect(once.outcomes[0]!.worstTarget).toBeUndefined();
+    const accepted = await runAttack(plain, pairs, makeAttack("pgd", { loss: "accepted", steps: 5 }), { epsilons: [0.1], seed: 1 });
+    const ofAccepted = (await summariseAttack(plain, accepted, [thresholdsOf(plain)], sources)).outcomes[0]!.worstTarget!;
+    expect([ofAccepted.success.value, ofAccepted.robustAccuracy.value]).toEqual([null, null]);
+    expect(ofAccepted.evasion).toMatchObject({ of: 24, value: expect.any(Number) });
   });
 
   it("has the mean of the middle two as the median of an even number", async () => {
@@ -233,6 +237,24 @@ describe("the suite", () => {
       { ...slow, id: "pgd", settings: steps(1) },
     ];
     expect(kinds(await run(plain, oneStep, [0.2]))).toEqual(["one-step-better"]);
+  });
+
+  it("leaves out what has nothing to imitate, and says so", async () => {
+    const one = samples.labels.indexOf(0);
+    const alone = { images: samples.images.slice(4 * one, 4 * one + 4), labels: Int32Array.of(0) };
+    const report = await runSuite(
+      { model: plain, sha256: "abc" },
+      { ...alone, guides: alone },
+      {
+        ...{ data: "points", head: "softmax", thresholds: [thresholdsOf(plain)], epsilons: { linf: [0.1], l2: [0.5] } },
+        entries: entries("fgsm", "match-sample"),
+      },
+    );
+    expect(report.attacks.map(({ entry }) => entry.id)).toEqual(["fgsm"]);
+    expect(report.warnings[0]).toMatchObject({
+      kind: "left-out",
+      text: expect.stringContaining("match-sample was left out: match-sample: none of 1 guides"),
+    });
   });
 
   it("takes of each image the worst of all attacks, whatever epsilon it was made for", async () => {

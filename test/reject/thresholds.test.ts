@@ -73,6 +73,22 @@ describe("classThresholds", () => {
     expect(calibrate).toThrow(`percentile: expected a number from 0 to below 100, got ${percentile}`);
   });
 
+  it("of whole percentiles takes the very element, whatever the number of samples", () => {
+    for (const n of [1, 7, 100, 999, 1300]) {
+      const percentiles = Array.from({ length: 100 }, (_, i) => i);
+      const { thresholds } = classThresholds({
+        classLogLikelihoods: Float32Array.from({ length: n }, (_, i) => i),
+        labels: new Int32Array(n),
+        predictions: new Int32Array(n),
+        classNames: ["only"],
+        percentiles,
+      });
+      expect(thresholds.map(({ values }) => values[0])).toEqual(
+        percentiles.map((percentile) => (percentile * n - ((percentile * n) % 100)) / 100),
+      );
+    }
+  });
+
   it("rejects no more than the percentile of the samples it was taken from", () => {
     const values = fc.array(fc.float({ noNaN: true, min: -1000, max: 1000 }), { minLength: 1, maxLength: 200 });
     fc.assert(

@@ -1,21 +1,67 @@
-import { existsSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { describe, expect, it } from "vitest";
 import { lockFolder, lockHolder, lockPath } from "../../src/train/lock.ts";
 import { temporaryFolder } from "../support/digits.ts";
 
+const leave = (out: string, holder: object) => writeFileSync(lockPath(out), JSON.stringify({ host: hostname(), ...holder }));
+
 describe("the lock of a run's folder", () => {
   it("that an earlier process of this one's number left holds nothing; this one's own does", () => {
     const out = temporaryFolder();
-    const left = JSON.stringify({ pid: process.pid, host: hostname() });
-    writeFileSync(lockPath(out), left);
+    leave(out, { pid: process.pid });
     expect(lockHolder(out)).toBeUndefined();
     const unlock = lockFolder(out);
-    expect(lockHolder(out)).toEqual({ pid: process.pid, host: hostname() });
+    expect(lockHolder(out)).toMatchObject({ pid: process.pid, host: hostname() });
     expect(() => lockFolder(join(out, "."))).toThrow(`process ${process.pid}`);
     unlock();
     expect(lockHolder(out)).toBeUndefined();
-    expect(existsSync(lockPath(out))).toBe(false);
+    expect(readdirSync(out)).toEqual([]);
+  });
+
+  it.runIf(existsSync("/proc/self/stat"))("that another process left whose number has a new owner holds nothing", () => {
+    const out = temporaryFolder();
+    leave(out, { pid: process.ppid, began: "another-boot 1" });
+    expect(lockHolder(out)).toBeUndefined();
+    lockFolder(out)();
+    leave(out, { pid: process.ppid });
+    expect(() => lockFolder(out)).toThrow(`process ${process.ppid} on ${hostname()} is training in this folder`);
+  });
+
+  it("of another machine is left alone, and so is one that has changed hands", () => {
+    const out = temporaryFolder();
+    leave(out, { pid: 1, host: "elsewhere" });
+    expect(() => lockFolder(out)).toThrow("process 1 on elsewhere is training in this folder");
+    const mine = temporaryFolder();
+    const unlock = lockFolder(mine);
+    leave(mine, { pid: 1, host: "elsewhere" });
+    unlock();
+    expect(JSON.parse(readFileSync(lockPath(mine), "utf8"))).toEqual({ pid: 1, host: "elsewhere" });
+  });
+
+  it("is taken by one of several processes that want it at once, also where one that is gone left its own", async () => {
+    const out = temporaryFolder();
+    leave(out, { pid: 2 ** 22 + 1 });
+    const children = Array.from({ length: 4 }, () =>
+      spawn(process.execPath, ["--import", "tsx", "test/support/lock-child.ts", out], { stdio: ["pipe", "pipe", "inherit"] }),
+    );
+    const lines = children.map(({ stdout }) => createInterface({ input: stdout })[Symbol.asyncIterator]());
+    for (const line of lines) expect((await line.next()).value).toBe("ready");
+    for (const { stdin } of children) stdin.write("go\n");
+    const said: string[] = [];
+    for (const line of lines) said.push((await line.next()).value ?? "");
+    expect(said.filter((line) => line === "held")).toHaveLength(1);
+    for (const line of said.filter((one) => one !== "held")) expect(line).toContain("is training in this folder");
+    await Promise.all(
+      children.map((child) => {
+        child.stdin.end();
+        return once(child, "exit");
+      }),
+    );
+    expect(readdirSync(out)).toEqual([]);
   });
 });

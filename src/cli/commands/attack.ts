@@ -25,7 +25,11 @@ export function addAttack(program: Command): void {
     .addOption(dataOption(false))
     .addOption(dataDirOption())
     .addOption(new Option("--split <name>", "split to attack").choices(["train", "val", "test"]).default("test"))
-    .option("--count <n>", "attack the first n images (default: 1000, or all there are)", wholeNumber)
+    .option(
+      "--count <n>",
+      "attack the first n images, of folders of every class in proportion (default: 1000, or all there are)",
+      wholeNumber,
+    )
     .option("--epsilon <e,...>", "largest perturbations, in units of the [0, 1] pixel range: 0.1,0.2 or 8/255", epsilonList)
     .option("--carry-over", "leave alone at a larger epsilon what gave way at a smaller one: its adversarial lies within both")
     .option("--targeted", "aim at a class per image")

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { calibrationsOf, sourceOf } from "../../classify/calibrations.ts";
-import type { Calibration } from "../../classify/card.ts";
+import { type Calibration, trainedOn } from "../../classify/card.ts";
 import { readModelFile, thresholdsInForce } from "../../classify/model-file.ts";
 import { rejectScoreInWords } from "../../nn/reject-score.ts";
 import { printJson, printLine } from "../output.ts";
@@ -27,8 +27,7 @@ export function addInspect(program: Command): void {
         `${path}: ${model.head === "sdim" ? "SDIM" : "softmax"} ResNet${model.depth}, ${card.parameters.toLocaleString("en")} weights in training, by sdim ${card.version}`,
       );
       printLine(`  sees     ${model.imageSize}x${model.imageSize}, ${model.channels === 1 ? "grey" : "colour"}; input images of any size`);
-      const trainingData = calibrationsOf(card).find((one) => sourceOf(one) === "training") ?? card.calibration;
-      printLine(`  trained  on ${trainingData.data}: ${JSON.stringify(card.training["config"])}`);
+      printLine(`  trained  on ${trainedOn(card) ?? "?"}: ${JSON.stringify(card.training["config"])}`);
       calibrationsOf(card).forEach((one, i) => {
         const stored = one.thresholds.map(({ percentile }) => percentile).join(", ");
         const scope = one.thresholdsFor === "all-classes" ? ", one threshold for all classes" : "";

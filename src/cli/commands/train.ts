@@ -56,7 +56,7 @@ export function addTrain(program: Command): void {
     .addOption(dataOption(false))
     .addOption(dataDirOption())
     .requiredOption("--out <folder>", "folder of the run; must be new or empty")
-    .option("--limit <n>", "train on the first n images only", wholeNumber)
+    .option("--limit <n>", "train on the first n images only, of folders of every class in proportion", wholeNumber)
     .option("--resume", "go on from the folder's checkpoint, with its config")
     .option(
       "--from <run|model>",

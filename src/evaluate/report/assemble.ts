@@ -1,5 +1,5 @@
 import type { ModelCard } from "../../classify/card.ts";
-import type { Classification } from "../../classify/classifier.ts";
+import { type Classification, decideAt } from "../../classify/classification.ts";
 import type { ImageSet } from "../../data/image-set.ts";
 import { encodePng } from "../../data/images.ts";
 import { correctness } from "../evaluation.ts";
@@ -22,9 +22,19 @@ export interface ReportParts extends Pick<RunReport, "title" | "createdAt" | "en
 
 const perGroup = 12;
 
-/** Gathers the histograms' values and picks the examples; the same run always gives the same report. */
-export async function assembleReport({ inDistribution, outOfDistribution, logPriors, ...parts }: ReportParts): Promise<RunReport> {
+/**
+ * Gathers the histograms' values and picks the examples, accepted or rejected by the evaluation's first thresholds; the same run always gives
+ * the same report.
+ */
+export async function assembleReport({
+  inDistribution: inside,
+  outOfDistribution: outside,
+  logPriors,
+  ...parts
+}: ReportParts): Promise<RunReport> {
   const { card, evaluation } = parts;
+  const inDistribution = decided(inside, parts);
+  const outOfDistribution = outside.map((scored) => decided(scored, parts));
   const percentiles = evaluation.rejection.map(({ percentile }) => percentile);
   const thresholds = card.calibration.thresholds.filter((set) => percentiles.includes(set.percentile));
   const { data, classification } = inDistribution;
@@ -61,18 +71,18 @@ export async function assembleReport({ inDistribution, outOfDistribution, logPri
       posteriors,
     ),
   ];
-  for (const outside of outOfDistribution) {
-    const { accepted, logLikelihoods } = outside.classification;
+  for (const scored of outOfDistribution) {
+    const { accepted, logLikelihoods } = scored.classification;
     const all = Array.from(accepted, (_, i) => i);
     groups.push(
       await group(
-        `${outside.data.name}: rejected`,
-        outside,
+        `${scored.data.name}: rejected`,
+        scored,
         all.filter((i) => accepted[i] === 0),
       ),
     );
     const taken = all.filter((i) => accepted[i] === 1).sort(byScore(logLikelihoods, 1));
-    groups.push(await group(`${outside.data.name}: accepted by mistake, the most confident first`, outside, taken));
+    groups.push(await group(`${scored.data.name}: accepted by mistake, the most confident first`, scored, taken));
   }
   return {
     ...parts,
@@ -80,10 +90,16 @@ export async function assembleReport({ inDistribution, outOfDistribution, logPri
     scores: classScores(
       card.classNames.length,
       inDistribution,
-      outOfDistribution.map((outside) => ({ name: outside.data.name, classification: outside.classification })),
+      outOfDistribution.map(({ data, classification }) => ({ name: data.name, classification })),
     ),
     examples: groups,
   };
+}
+
+function decided({ data, classification }: Scored, { card, evaluation: { rejection } }: Pick<ReportParts, "card" | "evaluation">): Scored {
+  const [first] = rejection;
+  if (!first) return { data, classification };
+  return { data, classification: decideAt(classification, card, first.percentile, first.source ?? undefined) };
 }
 
 /** Per class: log p(z|c) of the class's own images, and of all out-of-distribution images. */

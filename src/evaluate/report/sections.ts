@@ -1,5 +1,6 @@
+import { trainedOn } from "../../classify/card.ts";
 import { rejectScoreInWords } from "../../nn/reject-score.ts";
-import { nameOfThresholds } from "../evaluation.ts";
+import { nameOfThresholds, type RejectionRow } from "../evaluation.ts";
 import { intervalNote, percent, summaryRows } from "../summary.ts";
 import type { TitledChart } from "./chart.ts";
 import { classHistograms, histogramsHeading, trainingCurves, validationCurves } from "./charts.ts";
@@ -11,12 +12,12 @@ import type { Example, RunReport } from "./types.ts";
 export function summary({ evaluation, card }: RunReport): string {
   const first = evaluation.rejection[0];
   const sentences = [
-    `This ${card.model.head === "sdim" ? "SDIM" : "softmax"} ResNet${card.model.depth} was trained on ${card.calibration.data} and gets ${percent(evaluation.accuracy)} of ${evaluation.count.toLocaleString("en")} test images right.`,
+    `This ${card.model.head === "sdim" ? "SDIM" : "softmax"} ResNet${card.model.depth} was trained on ${trainedOn(card) ?? "images its file does not name"} and gets ${percent(evaluation.accuracy)} of ${evaluation.count.toLocaleString("en")} test images right.`,
   ];
   if (first) {
     const rest = first.selectiveAccuracy === null ? "" : ` and is right on ${percent(first.selectiveAccuracy)} of the rest`;
     sentences.push(
-      `When it may say “I don’t know” (thresholds at percentile ${first.percentile} of ${first.source === "validation" ? "images held out of the training" : "the training set"}), it refuses ${percent(first.rejectionRate)} of them${rest}.`,
+      `When it may say “I don’t know” (${thresholdsInWords(first)}), it refuses ${percent(first.rejectionRate)} of them${rest}.`,
     );
   }
   for (const [i, set] of evaluation.ood.entries()) {
@@ -29,6 +30,16 @@ export function summary({ evaluation, card }: RunReport): string {
   }
   return `<p class="lead">${escapeHtml(sentences.join(" "))}</p>`;
 }
+
+const sourceInWords = {
+  training: "the training set",
+  validation: "images held out of the training",
+  given: "the images given to sdim calibrate",
+};
+
+/** `thresholds at percentile 1 of the training set` */
+const thresholdsInWords = ({ percentile, source }: RejectionRow): string =>
+  `thresholds at percentile ${percentile}${source === null ? "" : ` of ${sourceInWords[source]}`}`;
 
 export function mainTable({ evaluation, card: { model } }: RunReport): string {
   const percentiles = evaluation.rejection.map(nameOfThresholds);
@@ -81,14 +92,16 @@ function exampleItem(example: Example, score: string): string {
 <span class="verdict">${escapeHtml(verdict(example, score))}${wrong ? " <strong>wrong</strong>" : ""}</span><span class="truth">${escapeHtml(truth)}</span>${posterior}</li>`;
 }
 
-export function examples({ examples: groups, card }: RunReport): string {
+export function examples({ examples: groups, card, evaluation: { rejection } }: RunReport): string {
   const score = rejectScoreInWords(card.model);
   const shown = groups.filter((group) => group.examples.length > 0);
   const lists = shown.map(
     (group) =>
       `<h3>${escapeHtml(group.title)}</h3><ul class="examples">${group.examples.map((example) => exampleItem(example, score)).join("")}</ul>`,
   );
-  return lists.length === 0 ? "" : `<section><h2>What it said</h2>${lists.join("")}</section>`;
+  const [first] = rejection;
+  const rule = first ? `<p>Accepted and rejected by ${escapeHtml(thresholdsInWords(first))}.</p>` : "";
+  return lists.length === 0 ? "" : `<section><h2>What it said</h2>${rule}${lists.join("")}</section>`;
 }
 
 const list = (entries: readonly (readonly [string, string])[]): string =>

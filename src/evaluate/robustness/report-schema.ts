@@ -76,7 +76,7 @@ export const robustnessSchema = z.object({
   curves: z.object({ paperWrong: curve, paperEvading: curve, wrong: curve, evading: curve }),
   warnings: z.array(
     z.object({
-      kind: z.enum(["zero-gradients", "black-box-better", "more-steps-help", "unbounded-below-100", "one-step-better"]),
+      kind: z.enum(["zero-gradients", "black-box-better", "more-steps-help", "unbounded-below-100", "one-step-better", "left-out"]),
       text: z.string(),
     }),
   ),

@@ -34,6 +34,8 @@ export interface RobustnessParts {
   readonly attacks: readonly SuiteAttack[];
   readonly trials: readonly Trial[];
   readonly epsilons?: { readonly linf: readonly number[]; readonly l2: readonly number[] };
+  /** Of attacks that could not be made. */
+  readonly leftOut?: readonly RobustnessWarning[];
 }
 
 export function robustnessReport({
@@ -44,6 +46,7 @@ export function robustnessReport({
   attacks,
   trials,
   epsilons = standardEpsilons,
+  leftOut = [],
 }: RobustnessParts): RobustnessReport {
   const paper = trials.filter(({ role }) => role === "paper");
   const count = (flags: Uint8Array) => flags.reduce((sum, value) => sum + value, 0);
@@ -66,7 +69,7 @@ export function robustnessReport({
       wrong: successCurve(trials, start, "linf", "wrong"),
       evading: successCurve(trials, start, "linf", "evading"),
     },
-    warnings: warningsOf(attacks, trials, start, epsilons.linf),
+    warnings: [...leftOut, ...warningsOf(attacks, trials, start, epsilons.linf)],
   };
 }
 
@@ -87,7 +90,7 @@ export function inPlainWords({ samples, attacked, data, attacks, worstCase: { li
   if (samples < 1000) sentences.push(`${samples} images are few: the intervals are wide. --count takes more.`);
   if (warnings.length > 0)
     sentences.push(
-      `${warnings.length} sign${warnings.length === 1 ? "" : "s"} that gradients are masked or attacks too weak, see the warnings.`,
+      `${warnings.length} sign${warnings.length === 1 ? "" : "s"} that gradients are masked, or attacks too weak or left out, see the warnings.`,
     );
   return sentences;
 }

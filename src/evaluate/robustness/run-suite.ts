@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { AttackResult, Samples } from "../../attacks/attack.ts";
+import { NothingToImitate } from "../../attacks/combine.ts";
 import { norms } from "../../attacks/distance.ts";
 import type { AttackedModel } from "../../attacks/model.ts";
 import { requireEpsilon } from "../../attacks/requirements.ts";
@@ -20,6 +21,7 @@ import {
   transferEntry,
 } from "./suite.ts";
 import { summariseAttack } from "./summary.ts";
+import type { RobustnessWarning } from "./warnings.ts";
 import { type Before, before, type Trial, trialsOf } from "./worst-case.ts";
 
 /** A model and the SHA-256 of its file. */
@@ -54,6 +56,7 @@ export async function runSuite({ model, sha256 }: IdentifiedModel, samples: Samp
   const planned = [...entries, ...(twin ? [transferEntry] : [])];
   const attacks: SuiteAttack[] = [];
   const trials: Trial[] = [];
+  const leftOut: RobustnessWarning[] = [];
   let start: Before | undefined;
   for (const [index, entry] of planned.entries()) {
     const attack = attackOf(entry);
@@ -61,17 +64,20 @@ export async function runSuite({ model, sha256 }: IdentifiedModel, samples: Samp
     const attacked = isTransferred ? twin : { model, sha256 };
     // The attack on the twin knows nothing of the criterion here.
     const criterion = isTransferred ? undefined : criterionOf(entry);
-    const made = await attackInChunks(attacked.model, samples, attack, {
-      model: attacked.sha256,
-      seed,
-      ...(attack.distance === "l0" ? {} : { epsilons: epsilons[attack.distance] }),
-      ...(criterion ? { criterion } : {}),
-      carryOver: carriesOver(entry),
-      ...(folder === undefined ? {} : { folder: join(folder, entry.id) }),
-      ...(chunkSize === undefined ? {} : { chunkSize }),
-      ...(checkpoint ? { checkpoint } : {}),
-      onProgress: (progress) => options.onProgress?.(entry, index, planned.length, progress),
-    });
+    const made = await madeOrLeftOut(entry, leftOut, () =>
+      attackInChunks(attacked.model, samples, attack, {
+        model: attacked.sha256,
+        seed,
+        ...(attack.distance === "l0" ? {} : { epsilons: epsilons[attack.distance] }),
+        ...(criterion ? { criterion } : {}),
+        carryOver: carriesOver(entry),
+        ...(folder === undefined ? {} : { folder: join(folder, entry.id) }),
+        ...(chunkSize === undefined ? {} : { chunkSize }),
+        ...(checkpoint ? { checkpoint } : {}),
+        onProgress: (progress) => options.onProgress?.(entry, index, planned.length, progress),
+      }),
+    );
+    if (!made) continue;
     const result: AttackResult = isTransferred ? await transfer(made, samples, model, criterionOf(entry)) : made;
     if (!isTransferred) start ??= before(result);
     attacks.push({ entry, summary: await summariseAttack(model, result, thresholds) });
@@ -79,5 +85,20 @@ export async function runSuite({ model, sha256 }: IdentifiedModel, samples: Samp
   }
   if (!start) throw new UserError("suite: expected at least one attack on the model itself");
   const percentile = thresholds[0]!.percentile;
-  return robustnessReport({ data, percentile, twin: twin?.path ?? null, start, attacks, trials, epsilons });
+  return robustnessReport({ data, percentile, twin: twin?.path ?? null, start, attacks, trials, epsilons, leftOut });
+}
+
+/** Undefined for an attack that has nothing to imitate, with a warning that says so. */
+async function madeOrLeftOut(
+  { id }: SuiteEntry,
+  leftOut: RobustnessWarning[],
+  make: () => Promise<AttackResult>,
+): Promise<AttackResult | undefined> {
+  try {
+    return await make();
+  } catch (error) {
+    if (!(error instanceof NothingToImitate)) throw error;
+    leftOut.push({ kind: "left-out", text: `${id} was left out: ${error.message}` });
+    return undefined;
+  }
 }

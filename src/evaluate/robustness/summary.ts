@@ -91,7 +91,7 @@ export async function summariseAttack(
     rounded.set(images, survives);
     const { successful, medianPerturbation, attacked } = attackRates(result, outcome);
     const gradients = total(queries.gradients);
-    const mean = (sum: number) => (attacked === 0 ? null : sum / attacked);
+    const mean = (counts: Uint32Array) => (attacked === 0 ? null : total(counts.map((value, i) => value * result.attacked[i]!)) / attacked);
     outcomes.push({
       epsilon,
       percentiles: thresholds.map(({ percentile, values }) => {
@@ -101,9 +101,9 @@ export async function summariseAttack(
       }),
       medianPerturbation: successful === 0 ? null : medianPerturbation,
       survivesRounding: shown(rate(total(success.map((value, i) => value & survives[i]!)), successful)),
-      queries: { scores: mean(total(queries.scores)), gradients: mean(gradients) },
+      queries: { scores: mean(queries.scores), gradients: mean(queries.gradients) },
       zeroGradients: gradients === 0 ? null : total(queries.zeroGradients) / gradients,
-      ...(isRepeated ? { worstTarget: worstTarget(result, outcome, sources) } : {}),
+      ...(isRepeated ? { worstTarget: worstTarget(result, outcome, sources, needsAcceptance ? () => unmeasured : (one) => one) } : {}),
     });
   }
   return { attack, settings, distance, criterion, isTargeted, carryOver, seed, samples: labels.length, percentileInForce, outcomes };

@@ -50,7 +50,7 @@ function accuracies({ percentiles: [first], worstTarget }: OutcomeSummary, each:
     ];
   }
   return [
-    { what: `each image's worst target (${worstTarget.success.of} images right before)`, values: [] },
+    { what: `each image's worst target (${worstTarget.evasion.of} images right before)`, values: [] },
     { what: "  wrong", values: [showRate(worstTarget.success)] },
     { what: "  evades: wrong and accepted", values: [showRate(worstTarget.evasion)] },
     { what: plain!, values: [showRate(worstTarget.robustAccuracy)] },

@@ -5,7 +5,7 @@ import { type Before, type Trial, worstCase } from "./worst-case.ts";
 // Signs that an attack failed for want of a gradient, not for want of adversarials (Athalye, Carlini & Wagner 2018; Carlini et al. 2019).
 
 export interface RobustnessWarning {
-  readonly kind: "zero-gradients" | "black-box-better" | "more-steps-help" | "unbounded-below-100" | "one-step-better";
+  readonly kind: "zero-gradients" | "black-box-better" | "more-steps-help" | "unbounded-below-100" | "one-step-better" | "left-out";
   readonly text: string;
 }
 
