@@ -1,5 +1,6 @@
 import type { CalibrationSource } from "../classify/card.ts";
-import { differencesFromDefaults } from "../train/runs.ts";
+import { defaults } from "../train/config.ts";
+import { differencesFrom } from "../train/runs.ts";
 import type { StudyResult, StudySet } from "./ablate.ts";
 import type { ComparedVariant, Comparison } from "./compare.ts";
 import { mean } from "./marks.ts";
@@ -91,7 +92,7 @@ export const describeChanges = (changes: Readonly<Record<string, unknown>>): str
 
 function choosingNotes({ study, data, comparison }: StudyResult): string[] {
   const seeds = comparison.base.measured.length;
-  const { seed: _, ...ofBase } = differencesFromDefaults(study.base.config);
+  const { seed: _, ...ofBase } = differencesFrom(study.base.config, defaults);
   const base = describeChanges(ofBase);
   return [
     `- Base: ${base === "" ? "the defaults" : `the defaults but for ${base}`}.`,

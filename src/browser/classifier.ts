@@ -1,7 +1,13 @@
-import { thresholdsAt } from "../classify/calibrations.ts";
-import type { CalibrationSource, ModelCard } from "../classify/card.ts";
+import type { ModelCard } from "../classify/card.ts";
 import { type ClassGaussians, classGaussiansOf } from "../classify/class-gaussians.ts";
-import { type Classification, type ClassifyOptions, classifyWith, decideAt, joinClassifications } from "../classify/classification.ts";
+import {
+  type Classification,
+  classifyWith,
+  type DecisionOptions,
+  deciding,
+  joinClassifications,
+  type RunOptions,
+} from "../classify/classification.ts";
 import { decodeModelFile, type ModelFile } from "../classify/model-bytes.ts";
 import { WebSession, type WebSessionOptions } from "../runtime/web-session.ts";
 import { type FetchProgress, fetchModel } from "./fetch-model.ts";
@@ -13,12 +19,7 @@ export interface LoadClassifierOptions extends WebSessionOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface BrowserClassifyOptions extends Pick<ClassifyOptions, "onProgress"> {
-  /** Thresholds to decide by, any the card has; default: those in force. */
-  readonly percentile?: number;
-  /** Where they were taken from; default: the calibration in force. */
-  readonly thresholdsFrom?: CalibrationSource;
-}
+export interface BrowserClassifyOptions extends DecisionOptions, Pick<RunOptions, "onProgress"> {}
 
 /** A trained classifier in a browser; make one with `loadClassifier`. */
 export class BrowserClassifier {
@@ -39,19 +40,17 @@ export class BrowserClassifier {
    */
   async classify(
     images: BrowserImage | readonly BrowserImage[],
-    { percentile, thresholdsFrom, onProgress }: BrowserClassifyOptions = {},
+    { onProgress, ...decision }: BrowserClassifyOptions = {},
   ): Promise<Classification> {
     const all = Array.isArray(images) ? (images as readonly BrowserImage[]) : [images as BrowserImage];
-    const asked = percentile ?? this.card.calibration.percentile;
-    thresholdsAt(this.card, asked, thresholdsFrom);
+    const decide = deciding(this.card, decision);
     const parts: Classification[] = [];
     for (const image of all) {
       const picture = await pictureOf(image, this.card.model.channels);
       parts.push(await classifyWith((pixels, shape) => this.session.run(pixels, shape), this.card, { ...picture, count: 1 }));
       onProgress?.(parts.length, all.length);
     }
-    const result = joinClassifications(parts);
-    return percentile === undefined && thresholdsFrom === undefined ? result : decideAt(result, this.card, asked, thresholdsFrom);
+    return decide(joinClassifications(parts));
   }
 
   async release(): Promise<void> {

@@ -32,11 +32,21 @@ export interface Classification {
   readonly statistics?: Float32Array;
 }
 
-export interface ClassifyOptions {
+export interface RunOptions {
   /** Images per run; the default suits the caches of a CPU. */
   readonly batchSize?: number;
   readonly onProgress?: (done: number, total: number) => void;
 }
+
+/** Which of the thresholds that the card has decide. */
+export interface DecisionOptions {
+  /** Default: the percentile in force. */
+  readonly percentile?: number;
+  /** Where they were taken from; default: the calibration in force. */
+  readonly thresholdsFrom?: CalibrationSource;
+}
+
+export interface ClassifyOptions extends RunOptions, DecisionOptions {}
 
 /** Runs a model file on uint8 images of `shape` [n, height, width, channels]: its outputs by name. */
 export type RunModel = (pixels: Uint8Array, shape: readonly number[]) => Promise<Readonly<Record<string, { readonly data: unknown }>>>;
@@ -46,7 +56,7 @@ export async function classifyWith(
   run: RunModel,
   { model }: ModelCard,
   images: ImageBatch,
-  { batchSize = 64, onProgress }: ClassifyOptions = {},
+  { batchSize = 64, onProgress }: RunOptions = {},
 ): Promise<Classification> {
   const { count, height, width, channels, pixels } = images;
   const { classes } = model;
@@ -101,6 +111,14 @@ export function decideAt(result: Classification, card: ModelCard, percentile: nu
   const thresholds = Float32Array.from(result.labels, (label) => values[label]!);
   const accepted = Uint8Array.from(thresholds, (threshold, i) => (result.logLikelihoods[i]! >= threshold ? 1 : 0));
   return { ...result, thresholds, accepted };
+}
+
+/** How the thresholds asked for decide on what a model said. Errors: UserError that names what the card has, before anything is run. */
+export function deciding(card: ModelCard, { percentile, thresholdsFrom }: DecisionOptions): (result: Classification) => Classification {
+  if (percentile === undefined && thresholdsFrom === undefined) return (result) => result;
+  const asked = percentile ?? card.calibration.percentile;
+  thresholdsAt(card, asked, thresholdsFrom);
+  return (result) => decideAt(result, card, asked, thresholdsFrom);
 }
 
 /** The verdicts over several groups of images of one model, as one. */

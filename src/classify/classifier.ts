@@ -1,7 +1,7 @@
 import { messageOf, UserError } from "../core/errors.ts";
 import { type Provider, Session, tensor } from "../runtime/session.ts";
 import type { ModelCard } from "./card.ts";
-import { type Classification, type ClassifyOptions, classifyWith, type ImageBatch } from "./classification.ts";
+import { type Classification, type ClassifyOptions, classifyWith, deciding, type ImageBatch } from "./classification.ts";
 import { encodeModelFile, logPriorsOf, type ModelFile, readModelFile } from "./model-file.ts";
 
 export type { Classification, ClassifyOptions, ImageBatch } from "./classification.ts";
@@ -17,6 +17,7 @@ export class Classifier {
   /** log p(c) of the classes, [C]; undefined where the model takes it for uniform. */
   readonly logPriors: Float32Array | undefined;
   private readonly session: Session;
+  private released: Promise<void> | undefined;
 
   private constructor(file: ModelFile, session: Session) {
     this.card = file.card;
@@ -34,12 +35,16 @@ export class Classifier {
     }
   }
 
-  /** Errors: UserError when the images have another number of channels than the model, or no pixels. */
-  classify(images: ImageBatch, options: ClassifyOptions = {}): Promise<Classification> {
-    return classifyWith((pixels, shape) => this.session.run({ images: tensor("uint8", pixels, shape) }), this.card, images, options);
+  /** Errors: UserError when the images have another number of channels than the model, or no pixels, or the card lacks the thresholds asked for. */
+  async classify(images: ImageBatch, options: ClassifyOptions = {}): Promise<Classification> {
+    const decide = deciding(this.card, options);
+    const run = (pixels: Uint8Array, shape: readonly number[]) => this.session.run({ images: tensor("uint8", pixels, shape) });
+    return decide(await classifyWith(run, this.card, images, options));
   }
 
-  async release(): Promise<void> {
-    await this.session.release();
+  /** Frees what the runtime holds; a second time does nothing. */
+  release(): Promise<void> {
+    this.released ??= this.session.release();
+    return this.released;
   }
 }

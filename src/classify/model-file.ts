@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { InternalError, messageOf, UserError } from "../core/errors.ts";
 import { foldNorms } from "../nn/network.ts";
 import type { RejectScore } from "../nn/reject-score.ts";
@@ -73,12 +74,15 @@ function floatTensors(file: ModelFile, rejectBy: RejectScore): ReadonlyMap<strin
 }
 
 /** Errors: UserError when the file cannot be read, is not ONNX, or was not written by sdim. */
-export function readModelFile(path: string): ModelFile {
-  let bytes: Uint8Array;
+export const readModelFile = (path: string): ModelFile => decodeModelFile(readModelBytes(path), path);
+
+/** Errors: UserError with the path and the system's reason. */
+export function readModelBytes(path: string): Buffer {
   try {
-    bytes = readFileSync(path);
+    return readFileSync(path);
   } catch (error) {
-    throw new UserError(`cannot read the model ${path}: ${messageOf(error)}`, { cause: error });
+    const inside = join(path, "model.onnx");
+    const reason = existsSync(inside) ? `it is a folder; did you mean ${inside}?` : messageOf(error);
+    throw new UserError(`cannot read the model ${path}: ${reason}`, { cause: error });
   }
-  return decodeModelFile(bytes, path);
 }

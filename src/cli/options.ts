@@ -38,10 +38,11 @@ export const dataOption = (required: boolean): Option =>
 
 export const dataDirOption = (): Option => new Option("--data-dir <folder>", "look here for data sets first");
 
+export const threadsOption = (): Option =>
+  new Option("--threads <n>", "threads of the CPU provider (default: all cores)").argParser(threadCount);
+
 export const machineOptions = (command: Command): Command =>
-  command
-    .addOption(new Option("--provider <name>", "where the graph runs").choices(providers).default("cpu"))
-    .option("--threads <n>", "threads of the CPU provider (default: all cores)", threadCount);
+  command.addOption(new Option("--provider <name>", "where the graph runs").choices(providers).default("cpu")).addOption(threadsOption());
 
 const mostThreads = 512;
 
@@ -52,6 +53,9 @@ function threadCount(text: string): number {
 }
 
 export const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** What null is until `givenConfig`: commander makes an empty string of a null that an option's parser returns. */
+const nothing = Symbol("null");
 
 /** A value as written on the command line: numbers, booleans and null are seen as such, commas make a list. */
 export function parseValue(text: string): unknown {
@@ -67,7 +71,7 @@ export function configOptions(command: Command): Command {
     .addOption(new Option("--preset <name>", "starting point of the config").choices(presetNames).default("standard"))
     .option("--config <file>", "YAML or JSON file with config keys; options on the command line win over it");
   for (const key of Object.keys(trainConfigSchema.shape) as (keyof TrainConfig)[]) {
-    command.addOption(new Option(`--${kebab(key)} <value>`, explain(key)).argParser(parseValue));
+    command.addOption(new Option(`--${kebab(key)} <value>`, explain(key)).argParser((text) => parseValue(text) ?? nothing));
   }
   return command;
 }
@@ -76,5 +80,5 @@ export function configOptions(command: Command): Command {
 export function givenConfig(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const fromFile = typeof options["config"] === "string" ? readConfigFile(options["config"]) : {};
   const given = Object.keys(trainConfigSchema.shape).filter((key) => options[key] !== undefined);
-  return { ...fromFile, ...Object.fromEntries(given.map((key) => [key, options[key]])) };
+  return { ...fromFile, ...Object.fromEntries(given.map((key) => [key, options[key] === nothing ? null : options[key]])) };
 }

@@ -32,7 +32,7 @@ export function writeFileAtomic(name: string, content: string | Uint8Array, { ke
   const path = destinationOf(name);
   const temporary = temporaryBeside(path);
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     const file = openSync(temporary, "w");
     try {
       const bytes = typeof content === "string" ? Buffer.from(content) : content;
@@ -61,7 +61,7 @@ export async function replaceAtomic(name: string, write: (temporary: string) => 
   const path = destinationOf(name);
   const temporary = temporaryBeside(path);
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     await write(temporary);
     const file = openSync(temporary, "r+");
     try {
@@ -81,11 +81,32 @@ export function requireWritable(name: string): void {
   const path = destinationOf(name);
   const trial = temporaryBeside(path);
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     closeSync(openSync(trial, "w"));
     rmSync(trial);
   } catch (error) {
     throw new UserError(`cannot write ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Errors: UserError when something is there that `isForced` does not give up. */
+export function requireNew(path: string, isForced = false): void {
+  if (existsSync(path) && !isForced) throw new UserError(`${path}: is there already; --force replaces it`);
+}
+
+/**
+ * Makes a folder and those above it. Not by Node's `recursive`, which never ends where the system says of a folder in one that is there that it
+ * cannot be found, as in /proc. Errors: the system's.
+ */
+export function makeFolder(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+  const above = dirname(path);
+  if (above !== path) makeFolder(above);
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // Made by another process meanwhile, unless it is a file.
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST" || !statSync(path).isDirectory()) throw error;
   }
 }
 

@@ -1,9 +1,20 @@
-import { closest } from "fastest-levenshtein";
+import { distance } from "fastest-levenshtein";
 import { UserError } from "./errors.ts";
 
-/** `value` if it is one of `known`; else a UserError that names what was expected and the nearest match. */
+/** `value` if it is one of `known`; else a UserError that names what was expected and, where one is near, the nearest match. */
 export function oneOf<T extends string>(what: string, value: string, known: readonly T[]): T {
   const found = known.find((name) => name === value);
   if (found !== undefined) return found;
-  throw new UserError(`unknown ${what} "${value}": did you mean "${closest(value, [...known])}"? Known: ${known.join(", ")}`);
+  const nearest = nearestOf(value, known);
+  throw new UserError(
+    `unknown ${what} "${value}":${nearest === undefined ? "" : ` did you mean "${nearest}"?`} Known: ${known.join(", ")}`,
+  );
+}
+
+/** The name that is fewest changes away, whatever its case; undefined where that is more than two and more than a third of it. */
+function nearestOf(value: string, known: readonly string[]): string | undefined {
+  const away = known.map((name) => distance(value.toLowerCase(), name.toLowerCase()));
+  const least = Math.min(...away);
+  const nearest = known[away.indexOf(least)];
+  return nearest !== undefined && least <= Math.max(2, nearest.length / 3) ? nearest : undefined;
 }

@@ -1,8 +1,9 @@
 import { existsSync, statSync } from "node:fs";
-import { mkdir, open, rm } from "node:fs/promises";
+import { open, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { Interrupted, messageOf, UserError } from "../core/errors.ts";
+import { makeFolder } from "../core/files.ts";
 
 export interface DownloadOptions {
   readonly signal?: AbortSignal;
@@ -29,9 +30,11 @@ class Transient extends Error {}
  */
 export async function download(url: string, part: string, options: DownloadOptions = {}): Promise<void> {
   const { attempts = 5, retryDelayMs = 1000, signal } = options;
-  await mkdir(dirname(part), { recursive: true }).catch((error: unknown) => {
+  try {
+    makeFolder(dirname(part));
+  } catch (error) {
     throw new UserError(`cannot write ${part}: ${messageOf(error)}`, { cause: error });
-  });
+  }
   for (let failures = 0; ; ) {
     const before = sizeOf(part);
     try {

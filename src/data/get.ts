@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, rename, rm } from "node:fs/promises";
+import { copyFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { messageOf, UserError } from "../core/errors.ts";
+import { makeFolder } from "../core/files.ts";
 import { oneOf } from "../core/names.ts";
 import { type DownloadOptions, download } from "./download.ts";
 import { layouts } from "./formats.ts";
@@ -132,7 +133,7 @@ async function obtain({ origin, target }: Item, part: string, { from, onProgress
     return download(origin, part, { ...network, onProgress: (received, total) => onProgress?.(target, received, total) });
   }
   try {
-    await mkdir(dirname(part), { recursive: true });
+    makeFolder(dirname(part));
     await copyFile(origin, part);
   } catch (error) {
     await rm(part, { force: true }).catch(() => {});

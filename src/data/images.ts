@@ -1,5 +1,5 @@
 import { type FileHandle, open, stat } from "node:fs/promises";
-import sharp, { type Sharp } from "sharp";
+import sharp, { type Metadata, type Sharp } from "sharp";
 import { messageOf, UserError } from "../core/errors.ts";
 import { bmpHeaderBytes, decodeBmp, isBmp, parseBmpHeader } from "./bmp.ts";
 import type { Picture } from "./picture.ts";
@@ -41,17 +41,17 @@ export interface PictureHeader {
   readonly isStoredGrey: boolean;
 }
 
-/** Of a file or its bytes. Errors: UserError that names the file. */
+/** Of a file or its bytes, also where it has more than `mostPixels`. Errors: UserError that names the file. */
 export async function readPictureHeader(
   source: string | Uint8Array,
   name = typeof source === "string" ? source : "image",
 ): Promise<PictureHeader> {
   return reading(name, async () => {
-    const parse = (start: Uint8Array) => parseBmpHeader(start, mostPixels, name);
+    const parse = (start: Uint8Array) => parseBmpHeader(start, Number.POSITIVE_INFINITY, name);
     const bmp =
       typeof source === "string" ? await withBmp(source, (_file, start) => parse(start)) : isBmp(source) ? parse(source) : undefined;
     if (bmp) return { pixelCount: bmp.width * bmp.height, isStoredGrey: false };
-    const { width, height, space } = await (await opened(source, name)).metadata();
+    const { width, height, space } = await headerOf(source, name);
     return { pixelCount: width * height, isStoredGrey: space === "b-w" || space === "grey16" };
   });
 }
@@ -69,15 +69,31 @@ async function reading<T>(name: string, work: () => Promise<T>): Promise<T> {
 }
 
 async function opened(source: string | Uint8Array, name: string): Promise<Sharp> {
-  const bmp = typeof source === "string" ? await withBmp(source, (file) => contentOfBmp(file, name)) : isBmp(source) ? source : undefined;
+  const check = (start: Uint8Array) => checkSize(parseBmpHeader(start, Number.POSITIVE_INFINITY, name), name);
+  const readBmp = (file: FileHandle, start: Uint8Array) => {
+    check(start);
+    return contentOfBmp(file, name);
+  };
+  const bmp = typeof source === "string" ? await withBmp(source, readBmp) : isBmp(source) ? source : undefined;
   if (bmp) {
+    check(bmp);
     const { pixels, width, height, channels } = decodeBmp(bmp, mostPixels, name);
     return sharp(pixels, { raw: { width, height, channels: channels as 3 | 4 } });
   }
-  const image = sharp(source, { limitInputPixels: mostPixels, failOn: "error" });
-  const { format } = await image.metadata();
-  if (!formats.includes(format)) throw new UserError(`${name}: ${accepted}, got ${format}`);
-  return image;
+  checkSize(await headerOf(source, name), name);
+  return sharp(source, { limitInputPixels: mostPixels, failOn: "error" });
+}
+
+/** What sharp reads of a file's header; nothing is unpacked, so there is no limit to its size (sharp's own error would not say which it is). */
+async function headerOf(source: string | Uint8Array, name: string): Promise<Metadata> {
+  const header = await sharp(source, { limitInputPixels: false, failOn: "error" }).metadata();
+  if (!formats.includes(header.format)) throw new UserError(`${name}: ${accepted}, got ${header.format}`);
+  return header;
+}
+
+function checkSize({ width, height }: { readonly width: number; readonly height: number }, name: string): void {
+  if (width * height <= mostPixels) return;
+  throw new UserError(`${name}: ${width} x ${height} pixels, more than the ${mostPixels.toLocaleString("en")} that are read`);
 }
 
 /** What `use` makes of a BMP file and its first bytes; undefined for a file of another kind. */

@@ -87,7 +87,7 @@ function splitOf(name: string, split: Split): PublishedSplit {
 async function loadFile(path: string, split: Split): Promise<ImageSet> {
   if (path.endsWith(".bin")) return imageSet({ name: path, split, classNames: numbered(10), ...parseCifar(readFile(path), path) });
   if (path.endsWith(".tar.gz")) return loadFiles(path, "cifar", split);
-  throw new UserError(`${path}: expected a folder, a .bin file of CIFAR10's records, or CIFAR10's archive (.tar.gz)`);
+  throw new UserError(`${path}: expected a folder, a CSV of file,label, a .bin file of CIFAR10's records, or CIFAR10's archive (.tar.gz)`);
 }
 
 /** A split from the user's own folder or archive: nothing is known of its checksums. */

@@ -5,7 +5,7 @@ import { oneOf } from "../core/names.ts";
 import { lockHolder } from "../train/lock.ts";
 import type { EpochRecord, HistoryRecord } from "../train/records.ts";
 import { type RunSummary, summaryOf } from "../train/run-summary.ts";
-import { differencesFromDefaults, filesOfRun, isRun, type Run, readRun } from "../train/runs.ts";
+import { differencesFrom, filesOfRun, isRun, type Run, readRun } from "../train/runs.ts";
 import { thinned } from "./metrics/ranking.ts";
 import { type EvaluationView, type ReadRecord, readRecord } from "./record-schema.ts";
 import { inPlainWords, type RobustnessReport } from "./robustness/report.ts";
@@ -108,7 +108,7 @@ export class RunFolder {
     const { history, epochs, config } = run;
     return {
       ...this.listed(id, run),
-      changedKeys: config ? Object.keys(differencesFromDefaults(config)) : [],
+      changedKeys: config ? Object.keys(differencesFrom(config)) : [],
       history: thinned(history.length, mostRecords).map((i) => history[i]!),
       epochRecords: thinned(epochs.length, mostRecords).map((i) => epochs[i]!),
       counts: { history: history.length, epochRecords: epochs.length },

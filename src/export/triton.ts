@@ -1,9 +1,8 @@
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ModelCard } from "../classify/card.ts";
 import { encodeModelFile, type ModelFile } from "../classify/model-file.ts";
 import { UserError } from "../core/errors.ts";
-import { writeFileAtomic } from "../core/files.ts";
+import { makeFolder, writeFileAtomic } from "../core/files.ts";
 
 export interface TritonOptions {
   /** The model's name and folder. */
@@ -76,7 +75,7 @@ export function writeTritonRepository(out: string, file: ModelFile, options: Tri
   const folder = join(out, requireName(options.name));
   const wrong = file.card.classNames.find((name) => /[\r\n]/.test(name));
   if (wrong !== undefined) throw new UserError(`class ${JSON.stringify(wrong)}: a label file has a line per class, and this name has more`);
-  mkdirSync(join(folder, String(options.version)), { recursive: true });
+  makeFolder(join(folder, String(options.version)));
   const written: string[] = [];
   const write = (path: string, content: string | Uint8Array) => {
     writeFileAtomic(join(folder, path), content);

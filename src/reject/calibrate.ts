@@ -6,7 +6,7 @@ import { UserError } from "../core/errors.ts";
 import type { ImageSet } from "../data/image-set.ts";
 import type { RejectScore } from "../nn/reject-score.ts";
 import { fitPenalty, withPenalty } from "./penalty.ts";
-import { classThresholds } from "./thresholds.ts";
+import { classThresholds, requirePercentile } from "./thresholds.ts";
 
 export interface CalibrateOptions {
   /** Of the thresholds put in force. */
@@ -41,6 +41,7 @@ export async function calibrateModel(given: ModelFile, data: ImageSet, options: 
       `calibration: the model knows the classes ${given.card.classNames.join(", ")}; ${data.name} has ${data.classNames.join(", ")}`,
     );
   }
+  for (const one of [options.percentile, ...options.percentiles]) requirePercentile(one);
   const { file, classification } = await scored(given, data, options);
   const { card } = file;
   const { classLogLikelihoods, labels: predictions } = classification;

@@ -20,6 +20,11 @@ export interface Calibrated {
   readonly counts: number[];
 }
 
+/** Errors: UserError. */
+export function requirePercentile(percentile: number): void {
+  if (!(percentile >= 0 && percentile < 100)) throw new UserError(`percentile: expected a number from 0 to below 100, got ${percentile}`);
+}
+
 /**
  * Class thresholds (paper, 3.2 and 5): of the samples of class c that are classified correctly, their ll_c in ascending order, the element
  * floor(percentile / 100 * n). A class's threshold is compared with the log-likelihood of the winning class: strictly below = rejected.
@@ -28,9 +33,7 @@ export interface Calibrated {
  */
 export function classThresholds(input: CalibrationInput): Calibrated {
   const { classLogLikelihoods, labels, predictions, classNames, percentiles, thresholdsFor = "each-class" } = input;
-  for (const percentile of percentiles) {
-    if (!(percentile >= 0 && percentile < 100)) throw new UserError(`percentile: expected a number from 0 to below 100, got ${percentile}`);
-  }
+  percentiles.forEach(requirePercentile);
   const classes = classNames.length;
   const perClass: number[][] = classNames.map(() => []);
   labels.forEach((label, i) => {

@@ -1,7 +1,8 @@
-import { closeSync, createReadStream, existsSync, fstatSync, ftruncateSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, createReadStream, existsSync, fstatSync, ftruncateSync, openSync, rmSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { z } from "zod";
 import { InternalError, messageOf, UserError } from "../core/errors.ts";
+import { makeFolder } from "../core/files.ts";
 import { linesOf } from "./inputs.ts";
 import { type Row, row } from "./rows.ts";
 
@@ -50,21 +51,25 @@ export class Journal {
     let number = 0;
     // A line is whole when the next one has begun: the last piece is cut off, or empty.
     let previous: string | undefined;
+    let difference: string | undefined;
     for await (const line of linesOf(createReadStream(this.path), this.path, { raw: true, longest: longestRow })) {
       if (previous !== undefined) {
         number++;
-        if (number === 1) this.requireSame(previous);
+        if (number === 1) difference = this.differenceTo(previous);
+        else if (difference !== undefined) throw this.otherRun(difference);
         else yield this.parse(row, previous, number);
         this.end += Buffer.byteLength(previous) + 1;
       }
       previous = line;
     }
+    // Of another run, but without any row: nothing is lost.
+    if (difference !== undefined) this.end = 0;
   }
 
   /** Opens for appending after the rows that were read. Call after `rows` has come to its end. */
   open(): void {
     this.attempt(() => {
-      mkdirSync(dirname(this.path), { recursive: true });
+      makeFolder(dirname(this.path));
       this.file = openSync(this.path, existsSync(this.path) ? "r+" : "wx+");
       ftruncateSync(this.file, this.end);
     });
@@ -105,14 +110,17 @@ export class Journal {
     }
   }
 
-  private requireSame(line: string): void {
+  /** In what the header is not this run's; undefined where it is. */
+  private differenceTo(line: string): string | undefined {
     const kept = this.parse(headerSchema, line, 1);
     const others = Object.keys(sameRun).filter((key) => kept[key as keyof JournalHeader] !== this.header[key as keyof JournalHeader]);
-    if (others.length === 0) return;
-    throw new UserError(
-      `${this.path}: rows of an earlier run, with another value of ${others.map((key) => sameRun[key]).join(", ")}. Repeat its command to go on with it, or begin anew with --restart`,
-    );
+    return others.length === 0 ? undefined : others.map((key) => sameRun[key]).join(", ");
   }
+
+  private readonly otherRun = (difference: string): UserError =>
+    new UserError(
+      `${this.path}: rows of an earlier run, with another value of ${difference}. Repeat its command to go on with it, or begin anew with --restart`,
+    );
 
   private parse<T>(schema: z.ZodType<T>, line: string, number: number): T {
     try {

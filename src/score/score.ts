@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import type { Readable } from "node:stream";
 import type { ModelCard } from "../classify/card.ts";
 import type { ClassifierOptions } from "../classify/classifier.ts";
-import { decodeModelFile } from "../classify/model-file.ts";
-import { Interrupted, messageOf, UserError } from "../core/errors.ts";
+import { decodeModelFile, readModelBytes } from "../classify/model-file.ts";
+import { Interrupted, UserError } from "../core/errors.ts";
+import { requireNew } from "../core/files.ts";
 import type { Picture } from "../data/picture.ts";
 import { forModel } from "../data/resize.ts";
 import { ClassifyThread } from "./classify-thread.ts";
@@ -67,8 +68,8 @@ export const journalPath = (out: string): string => `${out}.partial.jsonl`;
 export async function score(model: string, input: string, options: ScoreOptions): Promise<ScoreSummary> {
   const { out, shard = { index: 1, count: 1 }, isStrict = false, withClassLogLikelihoods = false, signal, onProgress } = options;
   resultFormatOf(out);
-  if (existsSync(out) && !options.force) throw new UserError(`${out}: is there already; --force replaces it`);
-  const bytes = readModel(model);
+  requireNew(out, options.force);
+  const bytes = readModelBytes(model);
   const { card } = decodeModelFile(bytes, model);
   const digest = createHash("sha256").update(bytes).digest("hex");
   const journal = new Journal(journalPath(out), {
@@ -139,14 +140,6 @@ export async function score(model: string, input: string, options: ScoreOptions)
     seconds: seconds(),
     filesPerSecond: rate(),
   };
-}
-
-function readModel(path: string): Uint8Array {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new UserError(`cannot read the model ${path}: ${messageOf(error)}`, { cause: error });
-  }
 }
 
 async function* ofShard(files: AsyncIterable<InputFile>, shard: Shard): AsyncGenerator<InputFile> {

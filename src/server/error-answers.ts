@@ -2,30 +2,44 @@ import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
 import { UserError } from "../core/errors.ts";
-import { errorBody, HttpError } from "./errors.ts";
+import { errorBody, HttpError, noImages } from "./errors.ts";
+import type { Limits } from "./options.ts";
+import { bodyTooLarge, isV2 } from "./reserve.ts";
 
-/** Codes of Fastify and its multipart plugin that have a better name or message here. */
-const known: Readonly<Record<string, (error: FastifyError) => HttpError>> = {
+/** Codes of Fastify and its plugins that have a better name or message here. */
+const known: Readonly<Record<string, (request: FastifyRequest, limits: Limits) => HttpError>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () =>
     new HttpError(
       415,
       "unsupported_media_type",
       "Content-Type: expected multipart/form-data, application/json, image/* or application/octet-stream",
     ),
-  FST_ERR_CTP_BODY_TOO_LARGE: () => new HttpError(413, "too_large", "the body is larger than is allowed for its content type"),
-  FST_REQ_FILE_TOO_LARGE: () => new HttpError(413, "too_large", "a file is larger than a body may be"),
+  FST_ERR_CTP_BODY_TOO_LARGE: bodyTooLarge,
+  FST_REQ_FILE_TOO_LARGE: bodyTooLarge,
+  // Of the requests that are parsed by Fastify as JSON, all are for images.
+  FST_ERR_CTP_EMPTY_JSON_BODY: () => noImages("an empty body"),
+  // No file has such a name: too long, with a null character, out of the folder.
+  FST_STATIC_FORBIDDEN_PATH: (request) => notFound(request),
   FST_FILES_LIMIT: () => new HttpError(413, "too_many_images", "the request has more images than are allowed"),
   FST_PARTS_LIMIT: () => new HttpError(413, "too_many_images", "the request has more parts than are allowed"),
 };
 
+export function notFound({ method, url }: FastifyRequest): HttpError {
+  const path = url.split("?")[0]!;
+  const shown = path.length > 200 ? `${path.slice(0, 200)}...` : path;
+  return new HttpError(404, "not_found", `no ${method} ${shown} here: /docs lists what there is`);
+}
+
 /** What is answered to anything thrown. Of our own failures no more is said than that: the log has the rest. */
-export function httpErrorOf(error: unknown): HttpError {
+function httpErrorOf(error: unknown, request: FastifyRequest, limits: Limits): HttpError {
   if (error instanceof HttpError) return error;
   if (error instanceof UserError) return new HttpError(400, "bad_request", error.message);
   if (error instanceof Error && "statusCode" in error) {
     const fastifyError = error as FastifyError;
     const status = fastifyError.statusCode ?? 500;
-    const named = known[fastifyError.code]?.(fastifyError);
+    // Of a body that was sent to nowhere, it matters only that there is nothing.
+    if (request.is404 && String(fastifyError.code).startsWith("FST_ERR_CTP_")) return notFound(request);
+    const named = known[fastifyError.code]?.(request, limits);
     if (named) return named;
     if (status >= 400 && status < 500) return new HttpError(status, "bad_request", error.message);
   }
@@ -33,8 +47,8 @@ export function httpErrorOf(error: unknown): HttpError {
 }
 
 /** Answers with an error. Under /v2 its body is `{"error":"message"}`, as the Open Inference Protocol has it. */
-export function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const httpError = httpErrorOf(error);
+export function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply, limits: Limits): FastifyReply {
+  const httpError = httpErrorOf(error, request, limits);
   if (httpError.status === 500) request.log.error({ err: error }, "failed");
   const { retryAfterSeconds } = httpError.more;
   if (retryAfterSeconds !== undefined) reply.header("retry-after", retryAfterSeconds);
@@ -45,8 +59,6 @@ export function sendError(error: unknown, request: FastifyRequest, reply: Fastif
     .type("application/json; charset=utf-8")
     .send(isV2(request) ? { error: httpError.message } : errorBody(httpError));
 }
-
-const isV2 = ({ url }: FastifyRequest): boolean => /^\/v2(?![^/?#])/.test(url);
 
 /** Answers what is not HTTP, or did not come in time, and hangs up. */
 export function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {

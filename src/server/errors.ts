@@ -37,3 +37,10 @@ export const errorBody = ({ code, message, more: { images } }: HttpError): Error
 });
 
 export const overloaded = (message: string): HttpError => new HttpError(503, "overloaded", message, { retryAfterSeconds: 1 });
+
+export const noImages = (got: string): HttpError =>
+  new HttpError(
+    400,
+    "no_images",
+    `expected images, got ${got}: send files (multipart/form-data), one image as the body (Content-Type image/* or application/octet-stream), or JSON {"images": [base64, ...]}`,
+  );

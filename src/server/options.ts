@@ -52,8 +52,15 @@ export const defaultOptions: ServerOptions = {
   reloadMs: 1000,
 };
 
-/** Errors: UserError when a limit makes another one unreachable. */
-export function checkLimits({ bodyBytes, imagesPerRequest, pixelsPerImage, queuedImages, pendingBytes }: Limits): void {
+/** What Node's timers hold, 24.8 days: a longer one would end at once. */
+export const longestTimerMs = 2 ** 31 - 1;
+
+/** Errors: UserError when a limit makes another one unreachable, or a time is none that can be waited for. */
+export function checkLimits({ limits, maxWaitMs, reloadMs }: Pick<ServerOptions, "limits" | "maxWaitMs" | "reloadMs">): void {
+  const { bodyBytes, imagesPerRequest, pixelsPerImage, requestMs, queuedImages, pendingBytes } = limits;
+  checkTime("--timeout-ms", requestMs, 1);
+  checkTime("--max-wait-ms", maxWaitMs);
+  checkTime("--reload-ms", reloadMs);
   if (imagesPerRequest > queuedImages) {
     throw new UserError(`a request may have ${imagesPerRequest} images, but only ${queuedImages} may be queued: raise --max-queue`);
   }
@@ -61,4 +68,10 @@ export function checkLimits({ bodyBytes, imagesPerRequest, pixelsPerImage, queue
   if (bodyBytes > pendingBytes) {
     throw new UserError(`a body may have ${bodyBytes} bytes, but all of them only ${pendingBytes}: raise --max-pending-mb`);
   }
+}
+
+/** Errors: UserError. */
+export function checkTime(option: string, ms: number, least = 0): void {
+  if (ms >= least && ms <= longestTimerMs) return;
+  throw new UserError(`${option}: expected ${least} to ${longestTimerMs} ms (24.8 days), got ${ms}`);
 }

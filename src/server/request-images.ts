@@ -3,8 +3,9 @@ import { z } from "zod";
 import { messageOf } from "../core/errors.ts";
 import type { EncodedImage } from "./engine/decode.ts";
 import { tooManyImages } from "./engine/service.ts";
-import { HttpError } from "./errors.ts";
+import { HttpError, noImages } from "./errors.ts";
 import type { Limits } from "./options.ts";
+import { bodyTooLarge } from "./reserve.ts";
 import { jsonImages } from "./schemas.ts";
 
 /** Takes raw images as they are: image/* and application/octet-stream. */
@@ -21,13 +22,14 @@ export function acceptRawImages(app: FastifyInstance, { bodyBytes }: Limits): vo
 export async function imagesOf(request: FastifyRequest, limits: Limits): Promise<readonly EncodedImage[]> {
   if (request.isMultipart()) return imagesOfForm(request, limits);
   if (Buffer.isBuffer(request.body)) {
-    if (request.body.length === 0) throw new HttpError(400, "no_images", "expected an image, got an empty body");
+    if (request.body.length === 0) throw noImages("an empty body");
     return [{ bytes: request.body }];
   }
+  if (request.body === undefined) throw noImages("no body");
   const parsed = jsonImages.safeParse(request.body);
   if (!parsed.success) throw new HttpError(400, "bad_request", `body: ${z.prettifyError(parsed.error)}`);
   if (parsed.data.images.length > limits.imagesPerRequest) throw tooManyImages(limits.imagesPerRequest);
-  return parsed.data.images.map((text, index) => ({ bytes: fromBase64(text, index) }));
+  return parsed.data.images.map(fromBase64);
 }
 
 async function imagesOfForm(request: FastifyRequest, limits: Limits): Promise<readonly EncodedImage[]> {
@@ -40,7 +42,8 @@ async function imagesOfForm(request: FastifyRequest, limits: Limits): Promise<re
   }
 }
 
-async function filesOf(request: FastifyRequest, { bodyBytes, imagesPerRequest }: Limits): Promise<readonly EncodedImage[]> {
+async function filesOf(request: FastifyRequest, limits: Limits): Promise<readonly EncodedImage[]> {
+  const { bodyBytes, imagesPerRequest } = limits;
   const images: EncodedImage[] = [];
   let total = 0;
   for await (const part of request.parts()) {
@@ -50,20 +53,23 @@ async function filesOf(request: FastifyRequest, { bodyBytes, imagesPerRequest }:
     if (images.length === imagesPerRequest) throw tooManyImages(imagesPerRequest);
     const bytes = await part.toBuffer();
     total += bytes.length;
-    if (total > bodyBytes) throw bodyTooLarge(bodyBytes);
+    if (total > bodyBytes) throw bodyTooLarge(request, limits);
     images.push({ bytes, file: part.filename.slice(0, 200) });
   }
+  if (images.length === 0) throw noImages("a form without files");
   return images;
 }
 
-export const bodyTooLarge = (limit: number): HttpError => new HttpError(413, "too_large", `a body may have ${limit} bytes at most`);
+/** As pages have it: `data:image/png;base64,` before the base64. */
+const dataUrl = /^data:[^,]{0,200};base64,/i;
 
 /** Node passes over what is not base64; the length tells. */
-function fromBase64(text: string, index: number): Uint8Array {
-  const bytes = Buffer.from(text, "base64");
-  const digits = text.endsWith("==") ? text.length - 2 : text.endsWith("=") ? text.length - 1 : text.length;
-  if (bytes.length === 0 || bytes.length !== Math.floor((digits * 3) / 4) || digits % 4 === 1) {
-    throw new HttpError(400, "broken_image", `image ${index}: not in base64`, { images: [{ index, reason: "not in base64" }] });
-  }
-  return bytes;
+function fromBase64(text: string): EncodedImage {
+  const base64 = text.slice(dataUrl.exec(text.slice(0, 300))?.[0].length ?? 0);
+  const bytes = Buffer.from(base64, "base64");
+  const digits = base64.endsWith("==") ? base64.length - 2 : base64.endsWith("=") ? base64.length - 1 : base64.length;
+  const isBase64 = bytes.length > 0 && bytes.length === Math.floor((digits * 3) / 4) && digits % 4 !== 1;
+  return isBase64
+    ? { bytes }
+    : { problem: 'not in base64: expected a picture file\'s bytes in base64, as they are or after "data:image/png;base64,"' };
 }

@@ -1,7 +1,7 @@
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { InferenceService } from "./engine/service.ts";
 import { HttpError } from "./errors.ts";
-import { bodyTooLarge } from "./request-images.ts";
+import type { Limits } from "./options.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -12,21 +12,53 @@ declare module "fastify" {
 
 /**
  * Sets memory aside for a body before it is read, and gives it back when the request has ended, however it ends. A body of unknown length
- * counts as the longest there may be. Errors: HttpError 413, 503.
+ * counts as the longest there may be. Errors: HttpError 413, 415 for a compressed body, 503.
  */
 export function reserveBodies(app: FastifyInstance, service: InferenceService): void {
   app.addHook("onRequest", async (request, reply) => {
     if (!request.routeOptions.config.takesImages) return;
-    const bytes = bodyLength(request.headers["content-length"], service.limits.bodyBytes);
+    const coding = request.headers["content-encoding"]?.trim();
+    if (coding && coding.toLowerCase() !== "identity") {
+      reply.header("accept-encoding", "identity");
+      throw new HttpError(
+        415,
+        "unsupported_media_type",
+        `Content-Encoding: expected none, got "${coding.slice(0, 100)}": send the body as it is (picture files are compressed already)`,
+      );
+    }
+    const bytes = bodyLength(request, service.limits);
     service.reserve(bytes);
     reply.raw.once("close", () => service.memory.give(bytes));
   });
 }
 
-function bodyLength(header: string | undefined, limit: number): number {
-  if (header === undefined) return limit;
+function bodyLength(request: FastifyRequest, limits: Limits): number {
+  const header = request.headers["content-length"];
+  if (header === undefined) return limits.bodyBytes;
   const length = Number(header);
   if (!Number.isSafeInteger(length) || length < 0) throw new HttpError(400, "bad_request", "Content-Length: expected a whole number");
-  if (length > limit) throw bodyTooLarge(limit);
+  if (length > mostBytes(request, limits)) throw bodyTooLarge(request, limits);
   return length;
+}
+
+/** Of the Open Inference Protocol, whose errors have another form. */
+export const isV2 = ({ url }: FastifyRequest): boolean => /^\/v2(?![^/?#])/.test(url);
+
+/** JSON has a limit of its own, but where binary tensors follow it. */
+const isJson = ({ headers }: FastifyRequest): boolean =>
+  /^application\/json *(;|$)/i.test(headers["content-type"] ?? "") && headers["inference-header-content-length"] === undefined;
+
+const mostBytes = (request: FastifyRequest, { bodyBytes, jsonBytes }: Limits): number =>
+  isJson(request) ? Math.min(jsonBytes, bodyBytes) : bodyBytes;
+
+/** Names the limit that holds for this request. */
+export function bodyTooLarge(request: FastifyRequest, limits: Limits): HttpError {
+  const most = mostBytes(request, limits);
+  const way = isV2(request) ? "send the tensor as binary data" : "send files (multipart/form-data)";
+  const more = `: ${way}, for which ${limits.bodyBytes} are allowed`;
+  return new HttpError(
+    413,
+    "too_large",
+    isJson(request) ? `JSON may have ${most} bytes at most${most < limits.bodyBytes ? more : ""}` : `a body may have ${most} bytes at most`,
+  );
 }

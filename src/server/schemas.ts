@@ -14,7 +14,7 @@ export const errorSchema = z.object({
 });
 
 export const jsonImages = z.strictObject({
-  images: z.array(z.string()).min(1).describe("image files (PNG, JPEG, WebP, GIF, TIFF, BMP), each in base64"),
+  images: z.array(z.string()).min(1).describe("image files (PNG, JPEG, WebP, GIF, TIFF, BMP), each in base64 or as a data: URL of base64"),
 });
 
 const result = z.object({

@@ -4,7 +4,7 @@ import type { FastifyBaseLogger } from "fastify";
 import { messageOf, UserError } from "../core/errors.ts";
 import { exitNow } from "../core/exit.ts";
 import type { NamedModel } from "./model-names.ts";
-import type { ServerOptions } from "./options.ts";
+import { checkTime, longestTimerMs, type ServerOptions } from "./options.ts";
 import { buildServer, type SdimServer } from "./server.ts";
 
 export interface ServeOptions extends ServerOptions {
@@ -24,9 +24,10 @@ const drainMarginMs = 5000;
 
 /**
  * Serves until SIGTERM or SIGINT, then finishes what has been asked. A second signal ends the process with 130 as soon as no batch is in the middle.
- * Errors: UserError when a model cannot be loaded or the address cannot be listened on.
+ * Errors: UserError when a model cannot be loaded, the address cannot be listened on, or options are not as `checkLimits` has them.
  */
 export async function serve(models: readonly NamedModel[], options: ServeOptions, logger: FastifyBaseLogger): Promise<void> {
+  checkTime("--drain-delay-ms", options.drainDelayMs);
   const server = await buildServer(models, options, logger);
   try {
     await listen(server, options);
@@ -69,7 +70,8 @@ function nextSignal(): Promise<NodeJS.Signals> {
 /** Errors: Error when requests have not ended in the time that they may take. */
 async function drain(server: SdimServer, { limits }: ServeOptions, logger: FastifyBaseLogger): Promise<void> {
   const inTime = new AbortController();
-  const tooLate = pause(limits.requestMs + drainMarginMs, "late" as const, { signal: inTime.signal }).catch(() => "done" as const);
+  const drainMs = Math.min(limits.requestMs + drainMarginMs, longestTimerMs);
+  const tooLate = pause(drainMs, "late" as const, { signal: inTime.signal }).catch(() => "done" as const);
   const closed = server.close();
   const outcome = await Promise.race([closed.then(() => "done" as const), tooLate]);
   inTime.abort();

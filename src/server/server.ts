@@ -3,11 +3,10 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } 
 import { requireApiKey } from "./auth.ts";
 import { addDocs } from "./docs.ts";
 import { InferenceService } from "./engine/service.ts";
-import { answerBrokenRequest, sendError } from "./error-answers.ts";
-import { HttpError } from "./errors.ts";
+import { answerBrokenRequest, notFound, sendError } from "./error-answers.ts";
 import { Metrics } from "./metrics.ts";
 import type { NamedModel } from "./model-names.ts";
-import type { ServerOptions } from "./options.ts";
+import { longestTimerMs, type ServerOptions } from "./options.ts";
 import { addPage, addSecurityHeaders } from "./page.ts";
 import { reserveBodies } from "./reserve.ts";
 import { addClassify } from "./routes/classify.ts";
@@ -91,7 +90,7 @@ function fastify({ limits }: ServerOptions, logger: FastifyBaseLogger): FastifyI
     // Slow clients: a request must have come within this time, an idle connection is closed; later than load balancers let go of it (60 s), so
     // that none is closed while a request is on its way.
     requestTimeout: limits.requestMs,
-    connectionTimeout: 2 * limits.requestMs,
+    connectionTimeout: Math.min(2 * limits.requestMs, longestTimerMs),
     keepAliveTimeout: 75_000,
     http: {
       headersTimeout: Math.min(limits.requestMs, 10_000),
@@ -103,17 +102,14 @@ function fastify({ limits }: ServerOptions, logger: FastifyBaseLogger): FastifyI
     return503OnClosing: false,
     routerOptions: { maxParamLength: 200 },
     clientErrorHandler: answerBrokenRequest,
-    frameworkErrors: (error, request, reply) => sendError(error, request, reply),
+    frameworkErrors: (error, request, reply) => sendError(error, request, reply, limits),
   });
   app.removeContentTypeParser("text/plain");
   // Requests are checked by the zod schemas that the documented ones are made from; answers are typed by them.
   app.setValidatorCompiler(() => () => true);
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
-  app.setErrorHandler((error, request, reply) => sendError(error, request, reply));
-  app.setNotFoundHandler((request, reply) => {
-    const path = request.url.split("?")[0]!.slice(0, 200);
-    return sendError(new HttpError(404, "not_found", `no ${request.method} ${path} here: /docs lists what there is`), request, reply);
-  });
+  app.setErrorHandler((error, request, reply) => sendError(error, request, reply, limits));
+  app.setNotFoundHandler((request, reply) => sendError(notFound(request), request, reply, limits));
   return app;
 }
 

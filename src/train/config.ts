@@ -13,7 +13,11 @@ export const keeps = ["last", "lowest-training-loss", "best-validation"] as cons
 export const trainConfigSchema = z
   .strictObject({
     head: z.enum(["sdim", "softmax"]).describe("what classifies: class Gaussians or a linear layer"),
-    depth: z.int().min(10).describe("encoder layers, 8n + 2"),
+    depth: z
+      .int()
+      .min(10)
+      .refine((depth) => (depth - 2) % 8 === 0, "expected 8n + 2 layers: 10, 18, 26, 34, ...")
+      .describe("encoder layers, 8n + 2"),
     widths: z.tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)]).describe("filters of the four stages"),
     imageSize: z.int().min(8).multipleOf(8).describe("height and width the encoder sees"),
     dimension: z.int().min(1).describe("d: numbers in a representation"),

@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { messageOf, UserError } from "../core/errors.ts";
+import { makeFolder } from "../core/files.ts";
 
 // One training per folder: who is at work in it, in `<out>/training.lock`.
 
@@ -33,7 +34,7 @@ export function lockFolder(out: string): () => void {
   const began = beginOf(process.pid);
   const own: LockHolder = { pid: process.pid, host: hostname(), ...(began === undefined ? {} : { began }) };
   try {
-    mkdirSync(out, { recursive: true });
+    makeFolder(out);
     if (!lockHolder(out)) clearLeftBehind(path, out);
     writeFileSync(path, `${JSON.stringify(own)}\n`, { flag: "wx" });
   } catch (error) {

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { readModelFile } from "../classify/model-file.ts";
 import { messageOf, UserError } from "../core/errors.ts";
 import { checkpointPath, hasCheckpoint, previousCheckpointPath, readPosition, type TrainingPosition } from "./checkpoint.ts";
-import { defaults, savedConfigSchema, type TrainConfig } from "./config.ts";
+import { defaults, resolveConfig, savedConfigSchema, type TrainConfig } from "./config.ts";
 import { modelName } from "./export.ts";
 import { lockHolder, lockPath } from "./lock.ts";
 import { stepsOf } from "./loop.ts";
@@ -171,9 +171,9 @@ function parseJson(text: string, source: string): unknown {
 
 const isSame = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
 
-/** The config keys in which `config` is not the defaults. */
-export function differencesFromDefaults(config: TrainConfig): Partial<TrainConfig> {
-  return Object.fromEntries(Object.entries(config).filter(([key, value]) => !isSame(value, defaults[key as keyof TrainConfig])));
+/** The config keys in which `config` is not `base`, by default what `sdim train` takes when nothing else is said. */
+export function differencesFrom(config: TrainConfig, base = resolveConfig({})): Partial<TrainConfig> {
+  return Object.fromEntries(Object.entries(config).filter(([key, value]) => !isSame(value, base[key as keyof TrainConfig])));
 }
 
 /** The config keys in which the configs are not all the same. */

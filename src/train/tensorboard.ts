@@ -1,8 +1,9 @@
-import { appendFileSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { appendFileSync, readdirSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { messageOf, UserError } from "../core/errors.ts";
+import { makeFolder } from "../core/files.ts";
 import type { EpochRecord, HistoryRecord, NamedMetrics } from "./records.ts";
 
 // TensorBoard's event files: records of tensorflow.Event messages (tensorflow/core/util/event.proto, framework/summary.proto). A record is
@@ -72,7 +73,7 @@ export class EventFile {
   /** Errors: UserError when `folder` cannot be written. */
   constructor(folder: string, startStep: number) {
     try {
-      mkdirSync(folder, { recursive: true });
+      makeFolder(folder);
       const seconds = String(Math.floor(Date.now() / 1000)).padStart(10, "0");
       // TensorBoard reads the files of a folder in the order of their names.
       this.path = join(folder, `events.out.tfevents.${seconds}.${hostname()}.${process.pid}.${readdirSync(folder).length}`);

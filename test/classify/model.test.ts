@@ -115,6 +115,23 @@ describe("a model file", () => {
     expect(Buffer.from(encodeModelFile(file)).equals(readFileSync(path))).toBe(true);
   });
 
+  it("decides by any thresholds that it carries, and says which there are", async () => {
+    const classifier = await Classifier.load(path);
+    const inForce = await classifier.classify(digits);
+    const strict = await classifier.classify(digits, { percentile: 10 });
+    const { values } = classifier.card.calibration.thresholds.find(({ percentile }) => percentile === 10)!;
+    expect(strict.labels).toEqual(inForce.labels);
+    expect(strict.thresholds).toEqual(Float32Array.from(strict.labels, (label) => values[label]!));
+    expect(strict.accepted).toEqual(Uint8Array.from(strict.logLikelihoods, (score, i) => Number(score >= strict.thresholds[i]!)));
+    expect(strict.accepted).not.toEqual(inForce.accepted);
+    await expect(classifier.classify(digits, { percentile: 3 })).rejects.toThrow(
+      "percentile 3: the model file has thresholds at 0.5, 1, 2, 5, 10",
+    );
+    await expect(classifier.classify(digits, { thresholdsFrom: "validation" })).rejects.toThrow("thresholds from validation");
+    await classifier.release();
+    await classifier.release();
+  });
+
   it("refuses batches of no images", async () => {
     const classifier = await Classifier.load(path);
     for (const batchSize of [0, -1, 0.5]) {

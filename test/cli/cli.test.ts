@@ -151,6 +151,13 @@ describe("good paths", () => {
     expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining("cannot be used with")]);
   });
 
+  it("config takes null, over a file too", async () => {
+    const file = join(folder, "averaged.yaml");
+    writeFileSync(file, "ema: 0.99\nvalidation: 0.1\npatience: 3\n");
+    const shown = await json("config", "--config", file, "--ema", "null", "--log-sigma-floor", "none");
+    expect(shown).toMatchObject({ ema: null, patience: 3, logSigmaFloor: null });
+  });
+
   it("doctor --json", async () => {
     const checks = (await json("doctor")) as unknown as { what: string; state: string }[];
     expect(checks.find(({ what }) => what === "CPU provider")!.state).toBe("ok");
@@ -228,11 +235,17 @@ describe("mistakes exit with 2 and say what to do", () => {
     ],
     ["a model that is not there", ["inspect", join(folder, "none.onnx")], "cannot read the model"],
     ["a model that is not one", ["predict", "package.json", "samples/images/digit.png"], "package.json"],
+    ["an image that is not one", ["predict", model, "package.json"], "package.json: cannot be read as an image"],
+    ["a folder in place of a model", ["inspect", run], `cannot read the model ${run}: it is a folder; did you mean ${model}?`],
+    ["a percentile that is none", ["calibrate", model, "--data", data, "--percentile", "1,101"], "from 0 to below 100, got 101"],
+    ["a file that is there", ["calibrate", model, "--use", "training", "--out", "package.json"], "package.json: is there already; --force"],
     [
-      "an image that is not one",
-      ["predict", model, "samples/images/digit.png", "package.json"],
-      "package.json: cannot be read as an image",
+      "one file for two",
+      ["evaluate", model, "--data", data, "--out", "x.json", "--report", "./x.json"],
+      "--out and --report: both are x.json",
     ],
+    ["layers that no ResNet has", ["config", "--depth", "12"], "expected 8n + 2 layers: 10, 18, 26, 34"],
+    ["a sheet that is no PNG", ["data", "show", data, "--out", "sheet.jpg"], "--out sheet.jpg: the sheet is a PNG"],
     [
       "a percentile without thresholds",
       ["evaluate", model, "--data", data, "--percentile", "33"],
@@ -259,6 +272,14 @@ describe("mistakes exit with 2 and say what to do", () => {
     const { code, stdout, stderr } = await sdim(...args);
     expect(stderr).toContain(message);
     expect([code, stdout]).toEqual([2, ""]);
+  });
+
+  it("one of several images that is not one, after the verdicts on the others", async () => {
+    const { code, stdout, stderr } = await sdim("predict", model, "samples/images/digit.png", "package.json", "samples/images/shirt.png");
+    expect(stdout).toMatch(/^samples\/images\/digit\.png .*\nsamples\/images\/shirt\.png .*\n$/);
+    expect(stderr).toContain("package.json: cannot be read as an image");
+    expect(stderr).toContain("1 of 3 images could not be classified");
+    expect(code).toBe(2);
   });
 
   it("an unknown key in a config file gets the nearest match", async () => {

@@ -72,7 +72,7 @@ describe("runs", () => {
     const { code, stdout } = await sdim("runs", "list", runs);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^run +state +data +epochs +loss +validation +test +time +config\n-+\n/);
-    expect(stdout).toMatch(/finished .* \d+\.\d\d% .*validation=0\.2 ema=0\.5 thresholdsFrom="validation"\n/);
+    expect(stdout).toMatch(/finished .* \d+\.\d\d% .*validation=0\.2 ema=0\.5 rejectBy="likelihood" thresholdsFrom="validation"\n/);
     expect(stdout).toContain("stopped at 25/72");
   });
 

@@ -1,6 +1,7 @@
 import * as fs from "node:fs";
 import {
   chmodSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -94,6 +95,10 @@ describe("writeFileAtomic", () => {
     expect(readdirSync(join(folder, "new"))).toEqual([]);
     writeFileAtomic(join(folder, "file"), "1");
     expect(() => requireWritable(join(folder, "file", "picture.png"))).toThrow(`cannot write ${join(folder, "file", "picture.png")}`);
+  });
+
+  it.runIf(existsSync("/proc/self"))("ends where the system will not make a folder", () => {
+    expect(() => requireWritable("/proc/sdim/x.json")).toThrow("cannot write /proc/sdim/x.json: ENOENT");
   });
 
   it("replaces a longer file wholly", () => {

@@ -14,7 +14,12 @@ it("oneOf names the nearest match and all known names", () => {
   );
 });
 
+it("oneOf guesses nothing where nothing is near", () => {
+  expect(() => oneOf("data set", "nope", datasets)).toThrow(new UserError('unknown data set "nope": Known: mnist, fashion-mnist, cifar10'));
+  expect(() => oneOf("data set", "..", [])).toThrow(UserError);
+});
+
 it("oneOf does not ignore case or spaces", () => {
-  expect(() => oneOf("data set", "MNIST", datasets)).toThrow(UserError);
+  expect(() => oneOf("data set", "MNIST", datasets)).toThrow('did you mean "mnist"?');
   expect(() => oneOf("data set", "mnist ", datasets)).toThrow('did you mean "mnist"?');
 });

@@ -4,8 +4,10 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, describe, expect, it } from "vitest";
 import { UserError } from "../../src/core/errors.ts";
-import { encodePng, readPicture } from "../../src/data/images.ts";
+import { encodePng, readPicture, readPictureHeader } from "../../src/data/images.ts";
 import { loadDataset } from "../../src/data/registry.ts";
+import { pngAnnouncing } from "../support/announcing.ts";
+import { bmp } from "../support/pictures.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sdim-images-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -95,6 +97,23 @@ describe("readPicture", () => {
       .png()
       .toBuffer();
     expect(bomb.length).toBeLessThan(2e6);
-    await expect(readPicture(bomb, 1, "bomb.png")).rejects.toThrow("bomb.png: cannot be read as an image");
+    await expect(readPicture(bomb, 1, "bomb.png")).rejects.toThrow(
+      new UserError("bomb.png: 11000 x 10000 pixels, more than the 100,000,000 that are read"),
+    );
+  });
+
+  it("refuses so what has hardly more than a header, of a file and of bytes: nothing is unpacked", async () => {
+    for (const [name, bytes] of [
+      ["huge.png", await pngAnnouncing(40_000, 40_000)],
+      ["huge.bmp", bmp({ width: 40_000, height: 40_000, bits: 24, rows: [] })],
+    ] as const) {
+      const path = join(folder, name);
+      writeFileSync(path, bytes);
+      for (const source of [path, bytes]) {
+        const message = "40000 x 40000 pixels, more than the 100,000,000 that are read";
+        await expect(readPicture(source, 1, name)).rejects.toThrow(new UserError(`${name}: ${message}`));
+        expect(await readPictureHeader(source)).toMatchObject({ pixelCount: 1.6e9 });
+      }
+    }
   });
 });

@@ -103,7 +103,9 @@ describe("a .bin file of records", () => {
   });
 
   it("and no file of another kind", async () => {
-    await expect(loadDataset("package.json", "test")).rejects.toThrow("package.json: expected a folder, a .bin file of CIFAR10's records");
+    await expect(loadDataset("package.json", "test")).rejects.toThrow(
+      "package.json: expected a folder, a CSV of file,label, a .bin file of CIFAR10's records",
+    );
     await expect(loadDataset("package.json", "test")).rejects.toThrow(UserError);
     const path = join(folder, "empty.bin");
     writeFileSync(path, "");

@@ -153,6 +153,15 @@ describe("going on", () => {
     await expect(run(out)).rejects.toThrow("is there already; --force replaces it");
   });
 
+  it("a journal without a row stands in nobody's way", async () => {
+    const folder = temporaryFolder();
+    const out = join(folder, "out.csv");
+    writeFileSync(join(folder, "mistyped.csv"), "fiel\na.png\n");
+    await expect(score(model, join(folder, "mistyped.csv"), { out, threads: 1 })).rejects.toThrow("file");
+    expect(readFileSync(journalPath(out), "utf8").trim().split("\n")).toHaveLength(1);
+    expect((await run(out)).resumed).toBe(0);
+  });
+
   it("a damaged journal is refused with its line", async () => {
     const out = join(temporaryFolder(), "out.csv");
     const controller = new AbortController();

@@ -2,7 +2,9 @@ import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Classifier } from "../../src/classify/classifier.ts";
 import { encodePng, readPicture } from "../../src/data/images.ts";
+import type { RefusedImage } from "../../src/server/errors.ts";
 import type { ClassificationBody } from "../../src/server/schemas.ts";
+import { pngAnnouncing } from "../support/announcing.ts";
 import { bmp, noise } from "../support/pictures.ts";
 import { form, garments, mnist, startServer, type TestedServer } from "../support/serving.ts";
 
@@ -39,7 +41,9 @@ async function predictions(path: string, images: readonly Uint8Array[]) {
   return results;
 }
 
-const errorOf = (payload: string) => (JSON.parse(payload) as { error: { code: string; message: string; images?: unknown } }).error;
+const errorOf = (payload: string) =>
+  (JSON.parse(payload) as { error: { code: string; message: string; images?: readonly RefusedImage[] } }).error;
+const json = (images: readonly string[]) => ({ headers: { "content-type": "application/json" }, payload: JSON.stringify({ images }) });
 
 describe("classify", () => {
   it("says to the last bit what `sdim predict` says, of pictures of several sizes and formats in one request", async () => {
@@ -79,6 +83,7 @@ describe("classify", () => {
     ["a raw body", "image/png", digit],
     ["a raw body of no said kind", "application/octet-stream", digit],
     ["JSON", "application/json", JSON.stringify({ images: [digit.toString("base64")] })],
+    ["JSON with a data: URL", "application/json", JSON.stringify({ images: [`data:image/png;base64,${digit.toString("base64")}`] })],
   ])("takes %s", async (_name, type, payload) => {
     const response = await server.app.inject({ method: "POST", url, headers: { "content-type": type }, payload });
     expect(response.statusCode).toBe(200);
@@ -99,7 +104,10 @@ describe("classify", () => {
     const { code, message, images } = errorOf(response.payload);
     expect(code).toBe("broken_image");
     expect(message).toMatch(/^image 1 \(text\.png\): cannot be read as an image: expected PNG/);
-    expect(images).toMatchObject([{ index: 1, file: "text.png" }]);
+    expect(images).toMatchObject([
+      { index: 1, file: "text.png" },
+      { index: 2, file: "cut.png" },
+    ]);
     const cut = await server.app.inject({
       method: "POST",
       url,
@@ -109,6 +117,36 @@ describe("classify", () => {
       ]),
     });
     expect(errorOf(cut.payload)).toMatchObject({ code: "broken_image", images: [{ index: 1, file: "cut.png" }] });
+  });
+
+  it("names all that are broken, whether the base64, the header or the body is", async () => {
+    const good = digit.toString("base64");
+    const response = await server.app.inject({
+      method: "POST",
+      url,
+      ...json([
+        good,
+        "a*b!",
+        Buffer.from("no image").toString("base64"),
+        `data:image/png;base64,${shirt.subarray(0, 200).toString("base64")}`,
+        "data:image/png,abcd",
+        (await pngAnnouncing(600, 600)).toString("base64"),
+        good,
+        "",
+      ]),
+    });
+    const { code, message, images } = errorOf(response.payload);
+    expect([response.statusCode, code]).toEqual([400, "broken_image"]);
+    expect(message).toMatch(/^image 1: not in base64: expected a picture file's bytes in base64, .* \(and 4 more\)$/);
+    // What is too large alone is not broken.
+    expect(images!.map(({ index, reason }) => [index, reason.slice(0, 33)])).toEqual([
+      [1, "not in base64: expected a picture"],
+      [2, "cannot be read as an image: expec"],
+      [3, "cannot be read as an image: expec"],
+      [4, "not in base64: expected a picture"],
+      [7, "not in base64: expected a picture"],
+    ]);
+    expect(server.service.memory.used).toBe(0);
   });
 
   it("refuses SVG, which would be drawn", async () => {
@@ -143,6 +181,9 @@ describe("classify", () => {
       413,
       "too_many_images",
     ],
+    ["no body", {}, "", 400, "no_images"],
+    ["an empty body of JSON", { "content-type": "application/json" }, "", 400, "no_images"],
+    ["a packed body", { "content-type": "image/png", "content-encoding": "gzip" }, digit, 415, "unsupported_media_type"],
     ["a body too large", { "content-type": "image/png" }, Buffer.alloc(2_000_001), 413, "too_large"],
     ["JSON too large", { "content-type": "application/json" }, JSON.stringify({ images: ["a".repeat(300_000)] }), 413, "too_large"],
   ] as const)("refuses %s", async (_name, headers, payload, status, code) => {
@@ -159,6 +200,52 @@ describe("classify", () => {
       413,
       { code: "image_too_large", message: "image 0: it has 250500 pixels, more than the 250000 that are allowed" },
     ]);
+  });
+
+  it.each([
+    ["PNG", () => pngAnnouncing(40_000, 40_000), 1_600_000_000],
+    ["BMP", () => Buffer.from(bmp({ width: 20_000, height: 20_000, bits: 24, rows: [] })), 400_000_000],
+  ])("refuses a %s with more pixels than are ever read in the same way", async (_format, picture, pixels) => {
+    const payload = await picture();
+    const response = await server.app.inject({ method: "POST", url, headers: { "content-type": "image/png" }, payload });
+    expect([response.statusCode, errorOf(response.payload)]).toEqual([
+      413,
+      {
+        code: "image_too_large",
+        message: `image 0: it has ${pixels} pixels, more than the 250000 that are allowed`,
+        images: [{ index: 0, reason: `it has ${pixels} pixels, more than the 250000 that are allowed` }],
+      },
+    ]);
+    expect(server.service.memory.used).toBe(0);
+  });
+
+  it("says what would be taken", async () => {
+    const messageOf = async (headers: Record<string, string>, payload: string | Buffer, path = url) => {
+      const response = await server.app.inject({ method: "POST", url: path, headers, payload });
+      return (JSON.parse(response.payload) as { error: { message: string } }).error.message;
+    };
+    expect(await messageOf({}, "")).toBe(
+      'expected images, got no body: send files (multipart/form-data), one image as the body (Content-Type image/* or application/octet-stream), or JSON {"images": [base64, ...]}',
+    );
+    expect(await messageOf({ "content-type": "image/png", "content-encoding": "gzip" }, digit)).toBe(
+      'Content-Encoding: expected none, got "gzip": send the body as it is (picture files are compressed already)',
+    );
+    // Of the two limits the one of JSON, also where the body is larger than both.
+    for (const size of [300_000, 2_100_000]) {
+      expect(await messageOf({ "content-type": "application/json" }, JSON.stringify("a".repeat(size)))).toBe(
+        "JSON may have 300000 bytes at most: send files (multipart/form-data), for which 2000000 are allowed",
+      );
+    }
+    expect(await messageOf({ "content-type": "image/png" }, Buffer.alloc(2_000_001))).toBe("a body may have 2000000 bytes at most");
+    // A body that nobody asked for does not matter.
+    expect(await messageOf({ "content-type": "application/json" }, "{", "/nothing")).toBe(
+      "no POST /nothing here: /docs lists what there is",
+    );
+  });
+
+  it("takes a body that says it is not packed", async () => {
+    const headers = { "content-type": "image/png", "content-encoding": "identity" };
+    expect((await server.app.inject({ method: "POST", url, headers, payload: digit })).statusCode).toBe(200);
   });
 
   it("names the nearest of an unknown model", async () => {

@@ -150,6 +150,18 @@ describe("the page", () => {
     },
   );
 
+  it.each([
+    ["a name too long for a file", `/${"a".repeat(9000)}`, `/${"a".repeat(199)}...`],
+    ["a null character", "/%00", "/%00"],
+    ["a way out of its folder", "/assets/%2e%2e%2f.secret", "/assets/%2e%2e%2f.secret"],
+  ])("has no file for %s", async (_what, url, shown) => {
+    for (const server of [open, closed]) {
+      const { statusCode, payload } = await get(server, url);
+      const expected = { error: { code: "not_found", message: `no GET ${shown} here: /docs lists what there is` } };
+      expect([statusCode, JSON.parse(payload)]).toEqual([404, expected]);
+    }
+  });
+
   it("where it was not built, is a few words about the API", async () => {
     const server = await startServer({ webFolder: "/nowhere" });
     const { statusCode, headers, payload } = await get(server, "/");

@@ -90,6 +90,22 @@ describe("sdim serve", () => {
     expect([notOurs.code, notOurs.stderr]).toEqual([2, expect.stringContaining("sdim: README.md")]);
   });
 
+  it("refuses a time that no timer holds, before a model is loaded; the longest one that does is drained in", async () => {
+    const options = ["--timeout-ms", "--max-wait-ms", "--reload-ms", "--drain-delay-ms"];
+    const [{ server, address }, ...refused] = await Promise.all([
+      serve("--timeout-ms", "2147483647"),
+      ...options.map((option) => sdim("serve", "models/nothing.onnx", option, "2147483648")),
+    ]);
+    for (const [i, { code, stderr }] of refused.entries()) {
+      expect([code, stderr]).toEqual([2, expect.stringContaining(`'${options[i]} <ms>' argument '2147483648' is invalid`)]);
+      expect(stderr).toContain("expected at most 2147483647 ms (24.8 days), got 2147483648");
+    }
+    expect((await post(address, digit)).status).toBe(200);
+    server.child.kill("SIGTERM");
+    const { code, stderr } = await server.finished;
+    expect([code, stderr]).toEqual([0, expect.not.stringContaining("Warning")]);
+  });
+
   it("told twice, ends with 130 as soon as no batch is in the middle, and without a word of ONNX Runtime", async () => {
     const { server, address } = await serve("--max-batch", "1");
     const large = await encodePng(noise(1, 2500, 2500, 1));

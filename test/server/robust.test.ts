@@ -9,6 +9,7 @@ import { UserError } from "../../src/core/errors.ts";
 import { writeFileAtomic } from "../../src/core/files.ts";
 import { encodePng } from "../../src/data/images.ts";
 import { InferenceThread } from "../../src/server/engine/inference-thread.ts";
+import { longestTimerMs } from "../../src/server/options.ts";
 import type { ClassificationBody } from "../../src/server/schemas.ts";
 import { removeFolders, temporaryFolder } from "../support/folders.ts";
 import { noise } from "../support/pictures.ts";
@@ -65,6 +66,16 @@ describe("too much to do", () => {
     await expect(startServer({ limits: { queuedImages: 10 } })).rejects.toThrow("a request may have 256 images, but only 10 may be queued");
     await expect(startServer({ limits: { pixelsPerImage: 1e9 } })).rejects.toThrow(UserError);
   });
+
+  it.each([
+    ["--timeout-ms: expected 1 to 2147483647 ms (24.8 days), got 2147483648", { limits: { requestMs: 2 ** 31 } }],
+    ["--timeout-ms: expected 1 to 2147483647 ms (24.8 days), got 0", { limits: { requestMs: 0 } }],
+    ["--timeout-ms: expected 1 to 2147483647 ms (24.8 days), got NaN", { limits: { requestMs: Number.NaN } }],
+    ["--max-wait-ms: expected 0 to 2147483647 ms (24.8 days), got 3000000000", { maxWaitMs: 3e9 }],
+    ["--reload-ms: expected 0 to 2147483647 ms (24.8 days), got Infinity", { reloadMs: Number.POSITIVE_INFINITY }],
+  ])("and so is a time that no timer holds: %s", async (message, options) => {
+    await expect(startServer(options)).rejects.toThrow(new UserError(message));
+  });
 });
 
 describe("time", () => {
@@ -75,6 +86,18 @@ describe("time", () => {
     expect([late.statusCode, errorOf(late)]).toEqual([504, { code: "timeout", message: "the request took longer than 150 ms" }]);
     await until(async () => (await server!.metric("sdim_pending_images")) === 0);
     expect(server.service.batcher.queued).toBe(0);
+  });
+
+  it("may be as long as timers hold, without one of them ending at once", async () => {
+    const warnings: string[] = [];
+    const note = ({ name }: Error) => warnings.push(name);
+    process.on("warning", note);
+    server = await startServer({ maxWaitMs: 0, reloadMs: longestTimerMs, limits: { requestMs: longestTimerMs } });
+    const response = await fetch((await server.listen()) + url, { method: "POST", headers: { "content-type": "image/png" }, body: digit });
+    expect(response.status).toBe(200);
+    await new Promise(setImmediate);
+    process.off("warning", note);
+    expect(warnings).toEqual([]);
   });
 
   it("is not given to a client that sends its request too slowly", async () => {

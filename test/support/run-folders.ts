@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { EvaluationRecord } from "../../src/evaluate/record.ts";
 import type { Rate } from "../../src/evaluate/robustness/rate.ts";
 import type { RobustnessReport } from "../../src/evaluate/robustness/report.ts";
-import { defaults, type TrainConfig } from "../../src/train/config.ts";
+import { resolveConfig, type TrainConfig } from "../../src/train/config.ts";
 import type { MetricsLine } from "../../src/train/metrics-log.ts";
 
 // Folders of runs as a training leaves them, without training.
@@ -37,7 +37,7 @@ export const appendMetrics = (run: string, ...lines: readonly MetricsLine[]): vo
 /** Two epochs of a training that another process is at, before its first checkpoint. */
 export function writeRunning(run: string, config: Partial<TrainConfig> = {}): void {
   mkdirSync(run, { recursive: true });
-  writeFileSync(join(run, "config.json"), JSON.stringify({ ...defaults, validation: 0.1, ...config }));
+  writeFileSync(join(run, "config.json"), JSON.stringify({ ...resolveConfig({}), validation: 0.1, ...config }));
   writeFileSync(join(run, "training.lock"), JSON.stringify({ pid: process.ppid, host: hostname() }));
   const epochs = [1, 2].flatMap((epoch) => [...[20, 40, 60, 80, 100].map((step) => stepsLine(100 * (epoch - 1) + step)), epochLine(epoch)]);
   appendMetrics(run, ...epochs);

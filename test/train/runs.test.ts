@@ -2,10 +2,10 @@ import { appendFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { checkpointPath } from "../../src/train/checkpoint.ts";
-import { defaults } from "../../src/train/config.ts";
+import { defaults, resolveConfig } from "../../src/train/config.ts";
 import { MetricsLog } from "../../src/train/metrics-log.ts";
 import type { EpochRecord, HistoryRecord } from "../../src/train/records.ts";
-import { differencesFromDefaults, differingKeys, listRuns, readRun } from "../../src/train/runs.ts";
+import { differencesFrom, differingKeys, listRuns, readRun } from "../../src/train/runs.ts";
 import { train } from "../../src/train/train.ts";
 import { temporaryFolder, tinyConfig, trainingDigits } from "../support/digits.ts";
 
@@ -81,8 +81,10 @@ describe("listRuns", () => {
 
 describe("configs", () => {
   it("are told apart by value", () => {
-    expect(differencesFromDefaults({ ...defaults, widths: [...defaults.widths] })).toEqual({});
-    expect(differencesFromDefaults({ ...defaults, epochs: 7 })).toEqual({ epochs: 7 });
+    expect(differencesFrom({ ...defaults, widths: [...defaults.widths] }, defaults)).toEqual({});
+    expect(differencesFrom({ ...defaults, epochs: 7 }, defaults)).toEqual({ epochs: 7 });
+    // What a plain training takes is no change.
+    expect(differencesFrom(resolveConfig({ epochs: 7 }))).toEqual({ epochs: 7 });
     expect(differingKeys([tinyConfig(), tinyConfig({ ema: 0.5 }), tinyConfig({ seed: 3 })])).toEqual(["ema", "seed"]);
     expect(differingKeys([])).toEqual([]);
   });

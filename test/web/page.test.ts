@@ -173,7 +173,10 @@ it("every shipped model can be chosen: a shirt is a shirt to the one of garments
   await page.locator(".card").getByRole("button", { name: "Use this model : fashion-mnist", exact: true }).click();
   await shownWords(page, "Shirt accepted");
   await page.getByRole("combobox", { name: "Model" }).selectOption("mnist-softmax");
-  await page.getByRole("heading", { name: "Log-probability of each class" }).waitFor();
+  await page.getByRole("heading", { name: "Log-posterior of each class" }).waitFor();
+  expect(await page.locator(".why").textContent()).toContain("log-posterior");
+  // Near 0, where a posterior is: four digits that say something.
+  for (const text of await page.locator(".likelihoods .value").allTextContents()) expect(text).toMatch(/^(0|−.*[1-9].*)$/);
   expect(await page.locator(".nearest").count()).toBe(0);
   await page.getByRole("combobox", { name: "Model" }).selectOption("mnist");
   await shownWords(page, unlike);
@@ -308,6 +311,16 @@ describe("errors are said in the page, which goes on", () => {
     await page.context().close();
   });
 
+  it("a server that does not give its models, which is no reason to offer others", async () => {
+    const page = await pages.openEmpty();
+    const body = JSON.stringify({ error: { code: "overloaded", message: "try again later" } });
+    await page.route("**/v1/models", (route) => route.fulfill({ status: 503, contentType: "application/json", body }));
+    await page.goto(pages.site.url);
+    await page.locator(".problems .error", { hasText: "The server answered 503: try again later" }).waitFor();
+    expect(await page.getByRole("combobox", { name: "Model" }).locator("option").count()).toBe(0);
+    await page.context().close();
+  });
+
   it("no models at all", async () => {
     const page = await pages.openEmpty();
     await page.route("**/models.json", (route) => route.fulfill({ status: 404, body: "" }));
@@ -340,6 +353,20 @@ describe("where the page is served", () => {
     expect(asked.filter((url) => !url.startsWith(served.site.url) && !/^(data|blob):/.test(url))).toEqual([]);
     expect(served.site.missing).toEqual([]);
     await served.stop();
+  });
+
+  it("takes the shipped ones where a host has a page, or no words of ours, for what is not there", async () => {
+    for (const [status, body] of [
+      [200, "<!doctype html><p>Welcome"],
+      [403, "<Error>AccessDenied</Error>"],
+    ] as const) {
+      const page = await pages.openEmpty();
+      await page.route("**/v1/models", (route) => route.fulfill({ status, contentType: "text/html", body }));
+      await page.goto(pages.site.url);
+      await page.locator(".empty").waitFor();
+      expect(await page.getByRole("combobox", { name: "Model" }).locator("option").allTextContents()).toContain("mnist-softmax");
+      await page.context().close();
+    }
   });
 
   it("in a folder of a static host, the shipped ones; only the list of a server is missing there", () => {

@@ -5,10 +5,12 @@ import { Gallery } from "./components/gallery.tsx";
 import { Grid } from "./components/grid.tsx";
 import { Header } from "./components/header.tsx";
 import { Inputs } from "./components/inputs.tsx";
+import { KeyForm } from "./components/key-form.tsx";
 import { Problems } from "./components/problems.tsx";
 import { percentilesOf, RejectRule } from "./components/reject-rule.tsx";
 import { VerdictPanel } from "./components/verdict.tsx";
 import { isSameModel, type ListedModel, listModels } from "./models.ts";
+import { KeyWanted, onKeyWanted } from "./server.ts";
 import { type ClassifierState, useClassifier } from "./use-classifier.ts";
 import { useEvaluation } from "./use-evaluation.ts";
 import { useItems } from "./use-items.ts";
@@ -24,14 +26,19 @@ export function App() {
   const [problems, setProblems] = useState<readonly string[]>([]);
 
   const report = useCallback((message: string) => setProblems((all) => [...all.filter((one) => one !== message), message]), []);
+  const [isKeyWanted, setKeyWanted] = useState(false);
+  useEffect(() => onKeyWanted(() => setKeyWanted(true)), []);
   useEffect(() => {
+    if (isKeyWanted) return;
     listModels().then(
       (found) => {
         setModels(found);
-        setChosen(found.find(({ name }) => name === "mnist") ?? found[0]);
+        setChosen((before) => [before?.name, "mnist"].map((name) => found.find((one) => one.name === name)).find(Boolean) ?? found[0]);
       },
-      (error: unknown) => report(messageOf(error)),
+      (error: unknown) => error instanceof KeyWanted || report(messageOf(error)),
     );
+  }, [isKeyWanted, report]);
+  useEffect(() => {
     // Whatever goes wrong unforeseen is at least said.
     const unforeseen = (event: ErrorEvent | PromiseRejectionEvent) => report(messageOf("reason" in event ? event.reason : event.message));
     addEventListener("error", unforeseen);
@@ -60,8 +67,9 @@ export function App() {
       <Header view={view} models={models} chosen={chosen} onChoose={setChosen} device={device} onDevice={setDevice} />
       <main>
         <Problems messages={problems} onDismiss={(message) => setProblems((all) => all.filter((one) => one !== message))} />
-        {view.kind === "runs" && <LazyRuns id={view.id} onError={report} />}
-        {view.kind === "classify" && (
+        {isKeyWanted && <KeyForm onTaken={() => setKeyWanted(false)} />}
+        {!isKeyWanted && view.kind === "runs" && <LazyRuns id={view.id} onError={report} />}
+        {!isKeyWanted && view.kind === "classify" && (
           <>
             <div class="columns">
               <Inputs onImages={show} onError={report} />

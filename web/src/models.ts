@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { ModelCard } from "../../src/browser.ts";
 import type { Evaluation } from "../../src/evaluate/evaluation.ts";
+import { type Answer, absolute, askForJson } from "./server.ts";
 
 /** A model that can be chosen. */
 export interface ListedModel {
@@ -25,12 +26,15 @@ const list = z.object({
 });
 type List = z.infer<typeof list>["models"];
 
-const absolute = (url: string): string => new URL(url, document.baseURI).href;
-
-/** The models of the server that this page is from or, on a static site, the shipped ones. Errors: what to tell the reader. */
+/**
+ * The models of the server that this page is from or, where it is a static site, the shipped ones. Errors: KeyWanted, what to tell the reader.
+ */
 export async function listModels(): Promise<readonly ListedModel[]> {
-  const [served, shipped] = await Promise.all([fetchList("v1/models"), fetchList("models.json")]);
-  const listed = served ?? shipped;
+  const [served, built] = await Promise.all([askForJson("v1/models"), askForJson("models.json")]);
+  // A server that has models but does not give them is no static site.
+  if (served.kind === "refused") throw new Error(served.message);
+  const shipped = modelsOf(built);
+  const listed = modelsOf(served) ?? shipped;
   if (!listed) throw new Error("No list of models: neither v1/models nor models.json is there. Is the page complete?");
   if (listed.length === 0) throw new Error("The server has no models.");
   return listed.map(({ name, classNames, file }) => {
@@ -40,12 +44,7 @@ export async function listModels(): Promise<readonly ListedModel[]> {
   });
 }
 
-/** Undefined where there is none: a static host answers with 404, or with a page. */
-async function fetchList(url: string): Promise<List | undefined> {
-  const response = await fetch(absolute(url));
-  if (!response.ok || !(response.headers.get("content-type") ?? "").includes("json")) return undefined;
-  return list.parse(await response.json()).models;
-}
+const modelsOf = (answer: Answer): List | undefined => (answer.kind === "json" ? list.parse(answer.json).models : undefined);
 
 /** Errors: what to tell the reader. */
 export async function fetchEvaluation(url: string): Promise<Evaluation> {

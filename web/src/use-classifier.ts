@@ -1,6 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { type BrowserClassifier, type Device, loadClassifier } from "../../src/browser.ts";
 import type { ListedModel } from "./models.ts";
+import { fetchModelFile } from "./server.ts";
 import { messageOf } from "./words.ts";
 
 export type ClassifierState =
@@ -17,11 +18,8 @@ export function useClassifier(model: ListedModel | undefined, device: Device, at
     if (!model) return;
     const stop = new AbortController();
     setState(begin);
-    const loading = loadClassifier(model.file, {
-      device,
-      signal: stop.signal,
-      onProgress: (loaded, total) => stop.signal.aborted || setState({ kind: "loading", loaded, total }),
-    });
+    const onProgress = (loaded: number, total: number | undefined) => stop.signal.aborted || setState({ kind: "loading", loaded, total });
+    const loading = fetchModelFile(model.file, stop.signal, onProgress).then((file) => loadClassifier(file, { device }));
     loading.then(
       (classifier) => stop.signal.aborted || setState({ kind: "ready", classifier, model }),
       (error: unknown) => stop.signal.aborted || setState({ kind: "failed", message: messageOf(error) }),

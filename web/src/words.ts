@@ -22,8 +22,22 @@ export function verdictOf(result: Classification, card: ModelCard): Verdict {
   };
 }
 
-export const number = (value: number): string =>
-  (Math.abs(value) < 1 ? value.toFixed(3) : value.toFixed(1)).replace(/^-(?=0\.?0*$)/, "").replace("-", "−");
+type Model = ModelCard["model"];
+
+const scoreNames: Readonly<Record<NonNullable<Model["rejectBy"]>, string>> = {
+  likelihood: "log-likelihood",
+  "penalised-likelihood": "penalised log-likelihood",
+};
+
+/** What a model compares with thresholds, in the words of reports (`rejectScoreInWords`; a test compares them). */
+export const scoreInWords = ({ head, rejectBy = "likelihood" }: Pick<Model, "head" | "rejectBy">): string =>
+  head === "softmax" ? "log-posterior" : scoreNames[rejectBy];
+
+/** To four significant digits or one decimal, whichever says more: posteriors are near 0, likelihoods in the thousands. */
+export function number(value: number): string {
+  if (value === 0) return "0";
+  return (Math.abs(value) < 1000 ? value.toPrecision(4) : value.toFixed(1)).replaceAll("-", "−");
+}
 export const percent = (rate: number): string => `${(100 * rate).toFixed(2)}%`;
 
 export const ordinal = (percentile: number): string => {

@@ -3,12 +3,12 @@ import { calibrationsOf, putInForce, sourceOf } from "../../classify/calibration
 import { type CalibrationSource, calibrationSources, type ModelCard, type ThresholdScope, thresholdScopes } from "../../classify/card.ts";
 import { encodeModelFile, type ModelFile, readModelFile, withCard } from "../../classify/model-file.ts";
 import { UserError } from "../../core/errors.ts";
-import { writeFileAtomic } from "../../core/files.ts";
+import { requireNew, requireWritable, writeFileAtomic } from "../../core/files.ts";
 import type { Split } from "../../data/registry.ts";
 import { type RejectScore, rejectScoreInWords, rejectScoreOf, rejectScores } from "../../nn/reject-score.ts";
 import { calibrateModel } from "../../reject/calibrate.ts";
 import { storedPercentiles } from "../../train/train.ts";
-import { dataDirOption, dataOption, numberList } from "../options.ts";
+import { dataDirOption, dataOption, numberList, threadsOption } from "../options.ts";
 import { ProgressLine, printJson, printLine } from "../output.ts";
 import { type DataOptions, loadOptions, loadWithProgress, optionsOfModel, ownImageOptions, requireOwnImages } from "../own-images.ts";
 
@@ -20,6 +20,8 @@ interface CalibrateCommandOptions extends DataOptions {
   readonly thresholdsFor?: ThresholdScope;
   readonly use?: CalibrationSource;
   readonly out?: string;
+  readonly force?: boolean;
+  readonly threads?: number;
   readonly json?: boolean;
 }
 
@@ -50,6 +52,8 @@ export function addCalibrate(program: Command): void {
     )
     .option("--percentile <p,...>", "percentiles of the log-likelihood, the first in force", numberList, [1])
     .option("--out <file>", "write another file in place of this one")
+    .option("--force", "replace --out if it is there already")
+    .addOption(threadsOption())
     .option("--json", "print the thresholds as JSON on stdout")
     .addHelpText(
       "after",
@@ -57,8 +61,10 @@ export function addCalibrate(program: Command): void {
     );
   ownImageOptions(command, false).action(async (path: string, options: CalibrateCommandOptions) => {
     const model = readModelFile(path);
-    const file = options.use === undefined ? await calibrated(model, options) : switched(model, options.use, options.percentile[0]!);
     const out = options.out ?? path;
+    if (options.out !== undefined) requireNew(out, options.force);
+    requireWritable(out);
+    const file = options.use === undefined ? await calibrated(model, options) : switched(model, options.use, options.percentile[0]!);
     writeFileAtomic(out, encodeModelFile(file));
     if (options.json) {
       const { calibration, otherCalibrations = [], classNames, model } = file.card;
@@ -72,7 +78,7 @@ const switched = (model: ModelFile, source: CalibrationSource, percentile: numbe
   withCard(model, putInForce(model.card, source, percentile));
 
 async function calibrated(model: ModelFile, options: CalibrateCommandOptions): Promise<ModelFile> {
-  const { data: spec, split, percentile, rejectBy, thresholdsFor } = options;
+  const { data: spec, split, percentile, rejectBy, thresholdsFor, threads } = options;
   if (spec === undefined) throw new UserError("--data: name a data set or a folder to take thresholds from, or --use what the file has");
   const data = await loadWithProgress(spec, split, loadOptions(options, optionsOfModel(model.card)));
   requireOwnImages(options, [data]);
@@ -83,6 +89,7 @@ async function calibrated(model: ModelFile, options: CalibrateCommandOptions): P
       percentiles: [...storedPercentiles, ...percentile],
       ...(rejectBy ? { rejectBy } : {}),
       ...(thresholdsFor ? { thresholdsFor } : {}),
+      ...(threads === undefined ? {} : { threads }),
       onProgress: (done, total) => line.show(`calibrating: ${done} of ${total} images scored`, done === total),
     });
     return file;

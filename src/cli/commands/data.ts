@@ -149,6 +149,9 @@ function addShow(data: Command): void {
     .addOption(jsonOption())
     .addHelpText("after", "\nExample:\n  $ sdim data show cifar10 --split train --out sheet.png --count 200");
   ownImageOptions(command, true).action(async (spec: string, options: ShowCommandOptions) => {
+    if (options.out !== undefined && !/\.png$/i.test(options.out)) {
+      throw new UserError(`--out ${options.out}: the sheet is a PNG; expected a name that ends in .png`);
+    }
     const set = await loadWithProgress(spec, options.split, loadOptions(options));
     requireOwnImages(options, [set]);
     if (options.out !== undefined) writeFileAtomic(options.out, await contactSheet(set, options.count));

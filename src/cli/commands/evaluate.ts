@@ -1,9 +1,11 @@
+import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { z } from "zod";
 import type { ModelCard } from "../../classify/card.ts";
 import { Classifier } from "../../classify/classifier.ts";
 import { commandLine } from "../../core/circumstances.ts";
-import { writeFileAtomic } from "../../core/files.ts";
+import { UserError } from "../../core/errors.ts";
+import { requireWritable, writeFileAtomic } from "../../core/files.ts";
 import type { ImageSet } from "../../data/image-set.ts";
 import type { Split } from "../../data/registry.ts";
 import { type EvaluationRun, evaluate } from "../../evaluate/evaluate.ts";
@@ -51,7 +53,11 @@ export function addEvaluate(program: Command): void {
   oodOptions(command);
   ownImageOptions(command, false);
   machineOptions(command).action(async (path: string, options: EvaluateCommandOptions) => {
-    const { provider, threads } = options;
+    const { provider, threads, out, report: page } = options;
+    if (out !== undefined && page !== undefined && resolve(out) === resolve(page)) {
+      throw new UserError(`--out and --report: both are ${out}; the record and the page need a file each`);
+    }
+    for (const file of [out, page]) if (file !== undefined) requireWritable(file);
     const classifier = await Classifier.load(path, { provider, ...(threads === undefined ? {} : { threads }) });
     const loading = loadOptions(options, optionsOfModel(classifier.card));
     const data = await loadWithProgress(options.data, options.split, loading);

@@ -1,10 +1,10 @@
-import { existsSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { Classifier } from "../../classify/classifier.ts";
 import { encodeModelFile, type ModelFile, readModelFile } from "../../classify/model-file.ts";
 import { commandLine } from "../../core/circumstances.ts";
 import { UserError } from "../../core/errors.ts";
-import { fileDigest, writeFileAtomic } from "../../core/files.ts";
+import { fileDigest, requireNew, requireWritable, writeFileAtomic } from "../../core/files.ts";
 import { type ImageSet, takeFirst } from "../../data/image-set.ts";
 import type { Split } from "../../data/registry.ts";
 import { type Comparison, compare, type OodComparison, type OodScores } from "../../export/compare.ts";
@@ -14,7 +14,7 @@ import { type ExportRecord, exportRecord } from "../../export/record.ts";
 import { requireName, writeTritonRepository } from "../../export/triton.ts";
 import { calibrateModel } from "../../reject/calibrate.ts";
 import { loadOod, type OodOptions, oodOptions } from "../ood.ts";
-import { dataDirOption, dataOption, positiveWholeNumber, wholeNumber } from "../options.ts";
+import { dataDirOption, dataOption, positiveWholeNumber, threadsOption, wholeNumber } from "../options.ts";
 import { note, ProgressLine, percent, printJson, printLine } from "../output.ts";
 import { type DataOptions, loadOptions, loadWithProgress, optionsOfModel, ownImageOptions, requireOwnImages } from "../own-images.ts";
 import { table } from "../plot.ts";
@@ -66,7 +66,7 @@ export function addExport(program: Command): void {
     .option("--max-batch-size <n>", "triton, kserve: images per run", positiveWholeNumber, 64)
     .option("--max-queue-delay <us>", "triton, kserve: microseconds that a request may wait for others", wholeNumber, 2000)
     .option("--storage-uri <address>", "kserve: where the cluster finds the repository, for example pvc://models/mnist")
-    .option("--threads <n>", "threads of the CPU provider (default: all cores)", wholeNumber)
+    .addOption(threadsOption())
     .option("--json", "print the record as JSON on stdout")
     .addHelpText(
       "after",
@@ -108,7 +108,8 @@ function writeRepository(file: ModelFile, format: "triton" | "kserve", options: 
 
 async function writeSmall(path: string, format: SmallFormat, options: ExportCommandOptions): Promise<void> {
   const { out, threads } = options;
-  if (existsSync(out) && !options.force) throw new UserError(`${out}: is there already; --force replaces it`);
+  requireNew(out, options.force);
+  requireWritable(`${out}.json`);
   const original = readModelFile(path);
   const loading = loadOptions(options, optionsOfModel(original.card));
   const load = async (split: Split) => loadWithProgress(options.data!, split, loading);

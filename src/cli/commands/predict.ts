@@ -1,7 +1,9 @@
 import type { Command } from "commander";
 import { Classifier } from "../../classify/classifier.ts";
+import { UserError } from "../../core/errors.ts";
 import { readPicture } from "../../data/images.ts";
 import { forModel } from "../../data/resize.ts";
+import { rejectScoreInWords } from "../../nn/reject-score.ts";
 import type { Provider } from "../../runtime/session.ts";
 import { machineOptions } from "../options.ts";
 import { printJson, printLine } from "../output.ts";
@@ -36,14 +38,30 @@ export function addPredict(program: Command): void {
     .addHelpText("after", "\nExample:\n  $ sdim predict runs/a/model.onnx samples/images/digit.png samples/images/shirt.png");
   machineOptions(command).action(async (path: string, files: readonly string[], { provider, threads, json }: PredictCommandOptions) => {
     const classifier = await Classifier.load(path, { provider, ...(threads === undefined ? {} : { threads }) });
-    const predictions: Prediction[] = [];
-    for (const file of files) predictions.push(await predict(classifier, file));
-    await classifier.release();
-    if (json) return printJson(predictions);
+    const score = rejectScoreInWords(classifier.card.model);
     const width = Math.max(...files.map((file) => file.length));
-    for (const prediction of predictions) printLine(`${prediction.file.padEnd(width)}  ${verdict(prediction)}`);
+    const predictions: Prediction[] = [];
+    const failures: string[] = [];
+    for (const file of files) {
+      try {
+        const prediction = await predict(classifier, file);
+        predictions.push(prediction);
+        if (!json) printLine(`${file.padEnd(width)}  ${verdict(prediction, score)}`);
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        failures.push(error.message);
+      }
+    }
+    await classifier.release();
+    if (json) printJson(predictions);
+    if (failures.length === 0) return;
+    const total = files.length > 1 ? `\n${failures.length} of ${files.length} images could not be classified` : "";
+    throw new UserError(`${failures.join("\n")}${total}`);
   });
 }
+
+/** Log-posteriors near 0 need more digits than log-likelihoods. */
+const shown = (value: number): string => (Math.abs(value) < 10 ? Number(value.toPrecision(3)).toString() : value.toFixed(1));
 
 async function predict(classifier: Classifier, file: string): Promise<Prediction> {
   const { model, classNames } = classifier.card;
@@ -59,7 +77,7 @@ async function predict(classifier: Classifier, file: string): Promise<Prediction
   };
 }
 
-function verdict({ label, accepted, logLikelihood, threshold }: Prediction): string {
-  const numbers = `log-likelihood ${logLikelihood.toFixed(1)}, threshold ${threshold.toFixed(1)}`;
+function verdict({ label, accepted, logLikelihood, threshold }: Prediction, score: string): string {
+  const numbers = `${score} ${shown(logLikelihood)}, threshold ${shown(threshold)}`;
   return accepted ? `${label}  accepted  (${numbers})` : `rejected: not like anything it was trained on  (closest: ${label}; ${numbers})`;
 }

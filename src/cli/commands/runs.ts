@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { TrainConfig } from "../../train/config.ts";
 import { summaryOf } from "../../train/run-summary.ts";
-import { differencesFromDefaults, differingKeys, listRuns, type Run, readRun } from "../../train/runs.ts";
+import { differencesFrom, differingKeys, listRuns, type Run, readRun } from "../../train/runs.ts";
 import { describeEpoch, duration, percent, printJson, printLine } from "../output.ts";
 import { plot, sparkline, table } from "../plot.ts";
 
@@ -24,7 +24,7 @@ export function addRuns(program: Command): void {
       const runs = listRuns(folder ?? "runs");
       if (json) return printJson(runs.map(withFolder));
       if (runs.length === 0) return printLine(`${folder ?? "runs"}: no runs`);
-      const differences = (run: Run) => (run.config ? describeKeys(differencesFromDefaults(run.config)) : "");
+      const differences = (run: Run) => (run.config ? describeKeys(differencesFrom(run.config)) : "");
       printTable([...figures, { head: "config", of: differences }], runs);
     });
   command
@@ -89,7 +89,7 @@ const describeKeys = (config: Partial<TrainConfig>): string =>
 function show(run: Run): void {
   const { folder, state, config, history, epochs, measured } = run;
   printLine(`${folder}: ${describeState(run)}${state.kind === "broken" ? `: ${state.reason}` : ""}`);
-  printLine(`  config     ${config ? describeKeys(differencesFromDefaults(config)) || "the defaults" : "cannot be read"}`);
+  printLine(`  config     ${config ? describeKeys(differencesFrom(config)) || "the defaults" : "cannot be read"}`);
   for (const { head, of } of figures.slice(2)) printLine(`  ${head.padEnd(10)} ${of(run)}`);
   for (const [name, value] of Object.entries(measured)) printLine(`  ${name}  ${value}`);
   for (const record of epochs) printLine(describeEpoch(record));

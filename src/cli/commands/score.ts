@@ -5,7 +5,7 @@ import { type ScoreSummary, score } from "../../score/score.ts";
 import { parseShard, type Shard } from "../../score/shard.ts";
 import { interruptible } from "../interrupt.ts";
 import { machineOptions } from "../options.ts";
-import { duration, ProgressLine, percent, printJson, printLine } from "../output.ts";
+import { duration, note, ProgressLine, percent, printJson, printLine } from "../output.ts";
 import { table } from "../plot.ts";
 
 interface ScoreCommandOptions {
@@ -77,6 +77,7 @@ function print(summary: ScoreSummary): void {
   const { out, files, resumed, broken, accepted, acceptedShare, classes, ignored, seconds, filesPerSecond } = summary;
   const earlier = resumed > 0 ? `, ${resumed} of them in an earlier run` : "";
   printLine(`${out}: ${files} files${earlier}; ${duration(seconds)}, ${filesPerSecond.toFixed(0)} files/s`);
+  if (files === 0) note("no image file was found there: the results have no row");
   if (acceptedShare !== null) printLine(`accepted  ${accepted} (${percent(acceptedShare)})`);
   if (broken > 0) printLine(`broken    ${broken}: see the column error`);
   const passedOver = Object.entries(ignored).map(([kind, count]) => `${count} ${kind}`);

@@ -1,8 +1,8 @@
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import pino from "pino";
 import { readApiKey } from "../../server/auth.ts";
 import { nameModels } from "../../server/model-names.ts";
-import { defaultLimits, defaultOptions } from "../../server/options.ts";
+import { defaultLimits, defaultOptions, longestTimerMs } from "../../server/options.ts";
 import { serve } from "../../server/serve.ts";
 import { positiveWholeNumber, wholeNumber } from "../options.ts";
 import { printLine } from "../output.ts";
@@ -10,7 +10,7 @@ import { printLine } from "../output.ts";
 interface ServeCommandOptions {
   readonly host: string;
   readonly port: number;
-  readonly workers: number;
+  readonly workers?: number;
   readonly maxBatch: number;
   readonly maxWaitMs: number;
   readonly maxBodyMb: number;
@@ -38,9 +38,9 @@ export function addServe(program: Command): void {
     )
     .option("--host <address>", "to listen on", "127.0.0.1")
     .option("--port <n>", "to listen on, 0 for any", wholeNumber, 8080)
-    .option("--workers <n>", "inference threads", positiveWholeNumber, defaultOptions.workers)
+    .option("--workers <n>", "inference threads (default: one per core)", positiveWholeNumber)
     .option("--max-batch <images>", "images of a batch at most", positiveWholeNumber, defaultOptions.maxBatch)
-    .option("--max-wait-ms <ms>", "an image waits for others at most", wholeNumber, defaultOptions.maxWaitMs)
+    .option("--max-wait-ms <ms>", "an image waits for others at most", milliseconds, defaultOptions.maxWaitMs)
     .option("--max-body-mb <n>", "size of a body", positiveWholeNumber, defaultLimits.bodyBytes / megabyte)
     .option("--max-json-mb <n>", "size of a JSON body", positiveWholeNumber, defaultLimits.jsonBytes / megabyte)
     .option("--max-images <n>", "images per request", positiveWholeNumber, defaultLimits.imagesPerRequest)
@@ -57,11 +57,11 @@ export function addServe(program: Command): void {
       positiveWholeNumber,
       defaultLimits.pendingBytes / megabyte,
     )
-    .option("--timeout-ms <ms>", "for a request, from arrival to answer", positiveWholeNumber, defaultLimits.requestMs)
+    .option("--timeout-ms <ms>", "for a request, from arrival to answer", positiveMilliseconds, defaultLimits.requestMs)
     .option("--api-key-file <file>", "holds the key that every request must have; or set SDIM_API_KEY")
     .option("--runs <folder>", "also show the training runs in it, finished and under way, in the page and under /v1/runs")
-    .option("--reload-ms <ms>", "between two looks whether model files have changed, 0 for never", wholeNumber, defaultOptions.reloadMs)
-    .option("--drain-delay-ms <ms>", "after SIGTERM, before no more connections are taken", wholeNumber, 0)
+    .option("--reload-ms <ms>", "between two looks whether model files have changed, 0 for never", milliseconds, defaultOptions.reloadMs)
+    .option("--drain-delay-ms <ms>", "after SIGTERM, before no more connections are taken", milliseconds, 0)
     .addOption(new Option("--log-level <level>", "of the log").choices(["debug", "info", "warn", "error", "silent"]).default("info"))
     .addHelpText(
       "after",
@@ -74,6 +74,7 @@ export function addServe(program: Command): void {
         nameModels(paths),
         {
           ...options,
+          workers: options.workers ?? defaultOptions.workers,
           limits: {
             bodyBytes: options.maxBodyMb * megabyte,
             jsonBytes: options.maxJsonMb * megabyte,
@@ -90,4 +91,15 @@ export function addServe(program: Command): void {
         logger,
       );
     });
+}
+
+function milliseconds(text: string): number {
+  const ms = wholeNumber(text);
+  if (ms <= longestTimerMs) return ms;
+  throw new InvalidArgumentError(`expected at most ${longestTimerMs} ms (24.8 days), got ${text}`);
+}
+
+function positiveMilliseconds(text: string): number {
+  positiveWholeNumber(text);
+  return milliseconds(text);
 }

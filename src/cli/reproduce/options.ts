@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, parse } from "node:path";
 import { encodeModelFile } from "../../classify/model-file.ts";
 import { circumstances, commandLine } from "../../core/circumstances.ts";
 import { writeFileAtomic } from "../../core/files.ts";
@@ -37,9 +37,11 @@ export const countOf = ({ count }: ReproduceOptions, data: string, attack: strin
 
 export const loading = ({ dataDir }: ReproduceOptions): LoadOptions => (dataDir === undefined ? {} : { dataDir });
 
-/** `--svhn` says what stands for SVHN. */
-export const outOfDistribution = (name: string, options: ReproduceOptions): Promise<ImageSet> =>
-  loadDataset(name === "svhn" ? (options.svhn ?? name) : name, "test", loading(options));
+/** `--svhn` says what stands for SVHN; of a path the last part is its name in what is published. */
+export async function outOfDistribution(name: string, options: ReproduceOptions): Promise<ImageSet> {
+  if (name !== "svhn" || options.svhn === undefined) return loadDataset(name, "test", loading(options));
+  return { ...(await loadDataset(options.svhn, "test", loading(options))), name: parse(options.svhn).name };
+}
 
 export const trainingFactsPath = (folder: string): string => join(folder, "training.json");
 

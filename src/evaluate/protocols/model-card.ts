@@ -1,5 +1,6 @@
 import type { ModelCard } from "../../classify/card.ts";
 import type { Circumstances } from "../../core/circumstances.ts";
+import { rejectScoreInWords } from "../../nn/reject-score.ts";
 import type { Interval } from "../metrics/bootstrap.ts";
 import type { EvaluationRecord } from "../record.ts";
 import type { PaperModel } from "./paper.ts";
@@ -120,7 +121,7 @@ export function renderModelCard(
     "## Limits",
     "",
     `- ${data} only: what it says of other kinds of pictures was measured on the sets above and nothing else.`,
-    "- A rejection is a likelihood below a percentile, not a proof: the sets above show how much passes, and adversarial examples made against the reject rule pass it ([what attacks do](../../docs/attacks.md)).",
+    `- A rejection is a ${rejectScoreInWords(card.model)} below a percentile, not a proof: the sets above show how much passes, and adversarial examples made against the reject rule pass it ([what attacks do](../../docs/attacks.md)).`,
     "- Not for decisions about people.",
     ...sources([record]).map((line) => `- ${line}`),
     "",

@@ -6,7 +6,7 @@ import type { NamedModel } from "../model-names.ts";
 import { checkLimits, type Limits, type ServerOptions } from "../options.ts";
 import { Batcher, type Verdict } from "./batcher.ts";
 import { Budget } from "./budget.ts";
-import { decode, type EncodedImage, pixelCounts } from "./decode.ts";
+import { decode, type EncodedImage, readHeaders, unpackedPixels } from "./decode.ts";
 import { Models, type Reload, type ServedModel } from "./models.ts";
 import { ThreadPool } from "./pool.ts";
 
@@ -57,7 +57,7 @@ export class InferenceService {
     metrics: Metrics,
     events: ServiceEvents,
   ): Promise<InferenceService> {
-    checkLimits(options.limits);
+    checkLimits(options);
     const pool = new ThreadPool(options.workers, events.onThreadDeath);
     try {
       const opened = await Models.open(models, pool);
@@ -75,11 +75,10 @@ export class InferenceService {
     return this.withModel(name, images.length, async (model) => {
       const start = performance.now();
       const { channels } = model.card.model;
-      const counts = await pixelCounts(images, this.limits.pixelsPerImage);
-      const bytes = channels * counts.reduce((total, count) => total + count, 0);
-      return this.holding(bytes, async () => {
+      const headers = await readHeaders(images, this.limits.pixelsPerImage);
+      return this.holding(channels * unpackedPixels(headers), async () => {
         signal.throwIfAborted();
-        const pictures = await decode(images, channels);
+        const pictures = await decode(images, headers, channels);
         const decodeMs = performance.now() - start;
         return { model, verdicts: await this.run(model, pictures, signal), decodeMs };
       });

@@ -1,5 +1,5 @@
 import type { ModelCard } from "../../../src/browser.ts";
-import { number } from "../words.ts";
+import { number, scoreInWords } from "../words.ts";
 
 interface LikelihoodsProps {
   readonly card: ModelCard;
@@ -21,18 +21,21 @@ function scaleOf(values: readonly number[], unit: number): (value: number) => nu
 
 /** A bar per class, its threshold marked. */
 export function Likelihoods({ card, scores, thresholds, winner, isAccepted }: LikelihoodsProps) {
-  const isSdim = card.model.head === "sdim";
-  const scale = scaleOf([...scores, ...thresholds], isSdim ? 20 : 0.05);
+  const score = scoreInWords(card.model);
+  const scale = scaleOf([...scores, ...thresholds], card.model.head === "sdim" ? 20 : 0.05);
   const place = (value: number) => `${(4 + 94 * scale(value)).toFixed(2)}%`;
   return (
     <section class="likelihoods">
-      <h3>{isSdim ? "Log-likelihood of each class" : "Log-probability of each class"}</h3>
+      <h3>
+        {score[0]!.toUpperCase()}
+        {score.slice(1)} of each class
+      </h3>
       <table>
         <thead class="for-readers">
           <tr>
             <th scope="col">class</th>
             <th scope="col">bar</th>
-            <th scope="col">{isSdim ? "log-likelihood" : "log-probability"}</th>
+            <th scope="col">{score}</th>
             <th scope="col">threshold</th>
           </tr>
         </thead>

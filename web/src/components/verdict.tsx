@@ -1,6 +1,6 @@
 import type { ClassGaussians, Classification, ModelCard } from "../../../src/browser.ts";
 import type { Item } from "../use-items.ts";
-import { number, verdictOf } from "../words.ts";
+import { number, scoreInWords, verdictOf } from "../words.ts";
 import { Likelihoods } from "./likelihoods.tsx";
 import { NearestMeans } from "./nearest-means.tsx";
 import { Pixels } from "./pixels.tsx";
@@ -17,7 +17,6 @@ interface VerdictProps {
 /** All that the model says of one image. */
 export function VerdictPanel({ item, card, result, gaussians, thresholds, onInvert }: VerdictProps) {
   const { isAccepted, name, logLikelihood, threshold } = verdictOf(result, card);
-  const score = card.model.head === "sdim" ? "log-likelihood" : "log-probability";
   return (
     <div class={isAccepted ? "verdict accepted" : "verdict rejected"}>
       <div class="answer">
@@ -33,7 +32,7 @@ export function VerdictPanel({ item, card, result, gaussians, thresholds, onInve
           )}
         </p>
         <p class="why">
-          {isAccepted ? "Its" : `Closest is ${name}, but the`} {score} {number(logLikelihood)} is{" "}
+          {isAccepted ? "Its" : `Closest is ${name}, but the`} {scoreInWords(card.model)} {number(logLikelihood)} is{" "}
           {isAccepted ? `not below the threshold of ${name},` : "below that class’s threshold,"} {number(threshold)}.
         </p>
         {gaussians && <NearestMeans card={card} representation={result.representations} gaussians={gaussians} />}

@@ -1,4 +1,5 @@
 import type { ListedRun, RunList, RunView } from "../../../src/evaluate/run-view.ts";
+import { askForJson } from "../server.ts";
 
 /** A run that can be looked at. */
 export interface FoundRun extends ListedRun {
@@ -12,41 +13,24 @@ export interface FoundRuns extends Omit<RunList, "runs"> {
   readonly isLive: boolean;
 }
 
-const absolute = (url: string): string => new URL(url, document.baseURI).href;
-
 const builtWithout =
   "There are no runs here. `sdim serve MODEL --runs FOLDER` shows those of a folder, also while they are under way; `SDIM_RUNS=FOLDER npm run build` makes them part of a static page.";
 
 /** The runs of the server that this page is from or, where it shows none, those the page was built with. Errors: what to tell the reader. */
 export async function fetchRuns(): Promise<FoundRuns> {
-  const served = await ask("v1/runs");
+  const served = await askForJson("v1/runs");
   if (served.kind === "json") {
     const { runs, ...rest } = served.json as RunList;
     return { runs: runs.map((run) => ({ ...run, file: `v1/runs/${encodeURIComponent(run.id)}` })), ...rest, isLive: true };
   }
-  const built = served.kind === "nothing" ? await ask("runs.json") : served;
+  const built = served.kind === "nothing" ? await askForJson("runs.json") : served;
   if (built.kind === "json") return { ...(built.json as Omit<FoundRuns, "isLive">), isLive: false };
   throw new Error(built.kind === "refused" ? built.message : builtWithout);
 }
 
 /** Errors: what to tell the reader. */
 export async function fetchRun(file: string): Promise<RunView> {
-  const answer = await ask(file);
+  const answer = await askForJson(file);
   if (answer.kind === "json") return answer.json as RunView;
   throw new Error(answer.kind === "refused" ? answer.message : `${file}: is not there any more`);
-}
-
-type Answer =
-  | { readonly kind: "json"; readonly json: unknown }
-  /** A static host answers with 404, or with a page; our server with 404 where it shows no runs. */
-  | { readonly kind: "nothing" }
-  | { readonly kind: "refused"; readonly message: string };
-
-async function ask(url: string): Promise<Answer> {
-  const response = await fetch(absolute(url));
-  const isJson = (response.headers.get("content-type") ?? "").includes("json");
-  if (response.ok) return isJson ? { kind: "json", json: await response.json() } : { kind: "nothing" };
-  if (response.status === 404) return { kind: "nothing" };
-  const error = isJson ? ((await response.json()) as { readonly error?: { readonly message?: string } }).error?.message : undefined;
-  return { kind: "refused", message: `The server answered ${response.status}${error === undefined ? "" : `: ${error}`}` };
 }
