@@ -26,7 +26,7 @@ export function addAblate(program: Command): void {
     .command("ablate <study>")
     .summary("train small differences from a base, and say which of them matter")
     .description(
-      "Trains the base of a study file with several seeds and each variant, measures them, and writes a table, a figure and JSON: each variant's\ndifference from the base, with the spread of the base's seeds as the yardstick. Stopped half way, the same command goes on.",
+      "Trains the base of a study file with several seeds and each variant, measures them, and writes a table, a figure and JSON: each variant's difference from the base, with the spread of the base's seeds as the yardstick. Stopped half way, the same command goes on.",
     )
     .requiredOption("--out <path>", "where results go: <path>.md, .json, .svg and .png, written anew after every training")
     .option("--runs <folder>", "where trainings are kept (default: runs/ablation/<name of the study>)")

@@ -17,7 +17,7 @@ export function addAttack(program: Command): void {
     .command("attack [model]")
     .summary("attack a model with adversarial examples")
     .description(
-      "Attacks the images that a model file classifies correctly, and says how many come out wrong, how many of those are rejected, and how many\nevade the reject rule. Settings of an attack (--list --attack NAME shows them) are options as well: --steps 200, or --set steps=200.",
+      "Attacks the images that a model file classifies correctly, and says how many come out wrong, how many of those are rejected, and how many evade the reject rule. Settings of an attack (--list --attack NAME shows them) are options as well: --steps 200, or --set steps=200.",
     )
     .addOption(new Option("--attack <name>", `which: ${attackNames.join(", ")}`))
     .option("--list", "say what attacks there are (or what the one of --attack is): source, settings")

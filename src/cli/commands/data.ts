@@ -78,7 +78,7 @@ function addGet(data: Command): void {
     .command("get <name>")
     .summary("download a data set, or copy it from files you have")
     .description(
-      "Downloads a data set from where its makers publish it, or copies it with --from, checks every file by SHA-256 and puts it where its name\nis looked for. What was there already stays; a download that was stopped goes on where it was.",
+      "Downloads a data set from where its makers publish it, or copies it with --from, checks every file by SHA-256 and puts it where its name is looked for. What was there already stays; a download that was stopped goes on where it was.",
     )
     .option("--to <folder>", "put the files here (default: ~/.cache/sdim/<name>)")
     .addOption(new Option("--from <folder|archive>", "copy the files from here, in place of a download").conflicts("baseUrl"))

@@ -23,7 +23,7 @@ export function addQuickstart(program: Command): void {
     .command("quickstart")
     .summary("train on all of MNIST, show it garments, write a report")
     .description(
-      "Trains SDIM ResNet10 on the 60,000 MNIST digits, calibrates it, measures it on the test digits and on 1,000 FashionMNIST garments,\nand writes a report. Stopped half way, it goes on where it was.",
+      "Trains SDIM ResNet10 on the 60,000 MNIST digits, calibrates it, measures it on the test digits and on 1,000 FashionMNIST garments, and writes a report. Stopped half way, it goes on where it was.",
     )
     .option("--out <folder>", "folder of the run", "runs/quickstart")
     .addHelpText("after", "\nExample:\n  $ sdim quickstart --out runs/quickstart")

@@ -17,7 +17,7 @@ export function addReport(program: Command): void {
     .command("report <run|evaluation>")
     .summary("make a page to look at and print of a run or an evaluation")
     .description(
-      "Makes one self-contained HTML page (light and dark, for screens, phones and paper) of the JSON that is there: of a run's folder its training\ncurves and, if it has an evaluation.json, what was measured (with its robustness.json, what attacks did); of a file that `sdim evaluate --out` wrote, that evaluation, with the curves of the\nrun in whose folder it lies. No images are read: histograms and examples are in the evaluation.",
+      "Makes one self-contained HTML page (light and dark, for screens, phones and paper) of the JSON that is there: of a run's folder its training curves and, if it has an evaluation.json, what was measured (with its robustness.json, what attacks did); of a file that `sdim evaluate --out` wrote, that evaluation, with the curves of the run in whose folder it lies. No images are read: histograms and examples are in the evaluation.",
     )
     .option("--out <file>", "where to write it (default: report.html in the run's folder, or beside the evaluation with .html for .json)")
     .addHelpText(

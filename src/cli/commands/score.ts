@@ -33,7 +33,7 @@ export function addScore(program: Command): void {
     .command("score <model> <input>")
     .summary("classify any number of image files into a table")
     .description(
-      "Classifies the images of a folder (and of its folders), of a text list (a path per line; `-`: standard input) or of a CSV with a `file` column\ninto a CSV, JSON lines or Parquet file: file, label, accepted, logLikelihood, threshold, error. The verdicts are those of `sdim predict`.\n\nRows are kept in OUT.partial.jsonl as they come. A run that was stopped or killed goes on after them when its command is repeated; OUT\nappears when it is complete. A file that cannot be read is a row with its error.",
+      "Classifies the images of a folder (and of its folders), of a text list (a path per line; `-`: standard input) or of a CSV with a `file` column into a CSV, JSON lines or Parquet file: file, label, accepted, logLikelihood, threshold, error. The verdicts are those of `sdim predict`.  Rows are kept in OUT.partial.jsonl as they come. A run that was stopped or killed goes on after them when its command is repeated; OUT appears when it is complete. A file that cannot be read is a row with its error.",
     )
     .requiredOption("--out <file>", "results: .csv, .jsonl or .parquet")
     .option("--shard <i/n>", "only part i of n (1/4, 2/4, ...); a file's name decides its part", shard)

@@ -51,7 +51,7 @@ export function addTrain(program: Command): void {
     .command("train")
     .summary("train a classifier, calibrate its thresholds, write a model file")
     .description(
-      "Trains an SDIM classifier (or, with --head softmax, its discriminative counterpart) and writes into --out: model.onnx, config.json,\nmetrics.jsonl and the last two checkpoints. Ctrl-C saves a checkpoint; --resume goes on from it, with the same result as if never stopped.",
+      "Trains an SDIM classifier (or, with --head softmax, its discriminative counterpart) and writes into --out: model.onnx, config.json, metrics.jsonl and the last two checkpoints. Ctrl-C saves a checkpoint; --resume goes on from it, with the same result as if never stopped.",
     )
     .addOption(dataOption(false))
     .addOption(dataDirOption())

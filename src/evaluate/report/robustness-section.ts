@@ -20,7 +20,7 @@ export function robustness({ robustness: report }: RunReport): string {
 ${draw(robustnessCurve(report))}
 <h3>Worst case per image over all attacks</h3>${table(worstCaseColumns, worstCaseRows(report))}
 <h3>Attack by attack</h3>${attackTable(report)}
-<p>Shares of ${attacked.toLocaleString("en")} images that are classified correctly unattacked. Rejection by thresholds at percentile ${percentile}. ${twin === null ? "Nothing was transferred from another model." : `The transferred attack was made on ${escapeHtml(twin)}.`} [low, high]: 95% Wilson interval.</p></section>`;
+<p>Shares of ${attacked.toLocaleString("en")} images that are classified correctly unattacked, where no other number is said. Rejection by thresholds at percentile ${percentile}. ${twin === null ? "Nothing was transferred from another model." : `The transferred attack was made on ${escapeHtml(twin)}.`} [low, high]: 95% Wilson interval.</p></section>`;
 }
 
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
@@ -31,10 +31,11 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
     )
     .join("")}</tbody></table></div>`;
 
-function attackTable({ attacks }: RobustnessReport): string {
+function attackTable({ attacks, attacked }: RobustnessReport): string {
   const rows = attacks.flatMap(({ entry, summary }) =>
     summary.outcomes.map(({ epsilon, percentiles: [first], survivesRounding, zeroGradients, queries }) => [
-      `${entry.id} (${entry.role})`,
+      // What was transferred was made of those that both models have right.
+      `${entry.id} (${entry.role}${first!.attacked.attacked === attacked ? "" : `, ${first!.attacked.attacked} images`})`,
       `${summary.distance} ${epsilon === null ? "any" : shownEpsilon(epsilon)}`,
       showRate(first!.attacked.success),
       showRate(first!.attacked.detection),

@@ -100,7 +100,7 @@ export function renderRobustness(report: RobustnessReport): string {
   const rows = report.attacks.flatMap(({ entry, summary }) =>
     summary.outcomes.map(({ epsilon, percentiles: [first] }) => [
       entry.id,
-      entry.role,
+      `${entry.role}${first!.attacked.attacked === report.attacked ? "" : `, ${first!.attacked.attacked} images`}`,
       `${summary.distance} ${epsilon === null ? "any" : shownEpsilon(epsilon)}`,
       showRate(first!.attacked.success),
       showRate(first!.attacked.evasion),
