@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../core/errors.ts";
 import { writeFileAtomic } from "../core/files.ts";
@@ -6,7 +6,7 @@ import { type Attack, type AttackOptions, type AttackResult, runAttack, type Sam
 import { sizeOfImage } from "./distance.ts";
 import type { AttackedModel } from "./model.ts";
 import { decodeResult, encodeResult, mergeResults } from "./result-file.ts";
-import { claim, nameOfPart, partsOf } from "./run-manifest.ts";
+import { claim, nameOfPart, type Part, partNamed, partsOf } from "./run-manifest.ts";
 
 // Attacks that take hours: a set is attacked in parts, each kept in a folder as soon as it is finished.
 
@@ -29,8 +29,7 @@ export interface ChunkProgress {
 
 /**
  * Attacks samples part by part; the result is that of the whole. With a folder, parts that it holds are not made again, so that a run that
- * was stopped goes on, and one of the first N samples of a set becomes one of the first M: whole parts are taken over, a last one that is not
- * full is made anew. Attacks that use guides may take any of the samples (unless given `guides`), whatever part they are in; without
+ * was stopped goes on, and one of the first N samples of a set becomes one of the first M. Attacks that use guides may take any of the samples (unless given `guides`), whatever part they are in; without
  * `guides` other samples are another run.
  * Errors: those of `runAttack`; UserError when the folder holds parts of another attack, model, data or guides (naming what differs), or
  * damaged ones.
@@ -45,7 +44,7 @@ export async function attackInChunks(
   const size = sizeOfImage(model.shape);
   if (labels.length === 0) throw new UserError(`${attack.name}: no samples to attack`);
   if (!Number.isInteger(chunkSize) || chunkSize < 1) throw new UserError(`chunk size: expected a whole number above 0, got ${chunkSize}`);
-  const planned = partsOf(labels.length, chunkSize);
+  const planned = plannedParts(folder, labels.length, chunkSize);
   if (folder !== undefined) claim(folder, planned, { samples, attack, model, digest, chunkSize, options });
   const perSample = Math.max(1, options.epsilons?.length ?? 0);
   const total = labels.length * perSample;
@@ -86,6 +85,21 @@ export async function attackInChunks(
     onProgress?.({ done, total, reused });
   }
   return mergeResults(parts);
+}
+
+/** Parts of `chunkSize`, but where the folder has some of a part's samples: those, and what is left of it. */
+function plannedParts(folder: string | undefined, count: number, chunkSize: number): Part[] {
+  const whole = partsOf(count, chunkSize);
+  if (folder === undefined || !existsSync(folder)) return whole;
+  const there = readdirSync(folder).flatMap((name) => partNamed(name.replace(/\.safetensors$/, "")) ?? []);
+  return whole.flatMap(({ start, end }) => {
+    const parts: Part[] = [];
+    for (let at = start; at < end; at = parts.at(-1)!.end) {
+      const kept = there.filter((part) => part.start === at && part.end <= end).map((part) => part.end);
+      parts.push({ start: at, end: kept.length > 0 ? Math.max(...kept) : end });
+    }
+    return parts;
+  });
 }
 
 /** How many epsilons a part has behind it at this one. */

@@ -37,9 +37,10 @@ export const nameOfPart = ({ start, end }: Part): string => `samples-${padded(st
 
 const partName = /^samples-(\d{6,})-(\d{6,})$/;
 
-function partNamed(name: string): Part {
-  const [, first, last] = partName.exec(name)!;
-  return { start: Number(first), end: Number(last) + 1 };
+/** Undefined for another name. */
+export function partNamed(name: string): Part | undefined {
+  const found = partName.exec(name);
+  return found ? { start: Number(found[1]), end: Number(found[2]) + 1 } : undefined;
 }
 
 const digests = z.record(z.string().regex(partName), z.string());
@@ -65,7 +66,7 @@ export function claim(folder: string, parts: readonly Part[], facts: RunFacts): 
   const asked = manifestOf(parts.map(nameOfPart), facts);
   const known = existsSync(path) ? readManifest(path) : undefined;
   if (known) {
-    const reached = Object.keys(known.data).filter((name) => partNamed(name).end <= facts.samples.labels.length);
+    const reached = Object.keys(known.data).filter((name) => partNamed(name)!.end <= facts.samples.labels.length);
     const differing = [...differences(known.run, asked.run), ...differencesOfData(known, manifestOf(reached, facts), reached)];
     if (differing.length > 0) {
       throw new UserError(
@@ -82,7 +83,7 @@ function manifestOf(names: readonly string[], { samples, attack, model, digest, 
   const { images, labels, targets, guides } = samples;
   const { criterion, epsilons = [], seed = 0 } = options;
   const size = sizeOfImage(model.shape);
-  const ofParts = (of: (part: Part) => string) => Object.fromEntries(names.map((name) => [name, of(partNamed(name))]));
+  const ofParts = (of: (part: Part) => string) => Object.fromEntries(names.map((name) => [name, of(partNamed(name)!)]));
   const imitated = guides ?? samples;
   return {
     format: 2,

