@@ -80,7 +80,7 @@ function expectedMarks(baseSeeds: number, variants: readonly ComparedVariant[]):
   return Object.fromEntries(marks.map((mark) => [mark, sum(mark)])) as Record<Mark, number>;
 }
 
-export const meanAuroc = ({ outliers }: Measurement): number => mean(outliers.map(({ auroc }) => auroc));
+const meanAuroc = ({ outliers }: Measurement): number => mean(outliers.map(({ auroc }) => auroc));
 
 /** Of the variant's trainings that were measured. */
 const meritsOf = ({ id }: Variant, trainings: readonly StudyTraining[]): Merits[] =>

@@ -1,10 +1,10 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { calibrationSources } from "../classify/card.ts";
 import type { Circumstances } from "../core/circumstances.ts";
 import { messageOf, UserError } from "../core/errors.ts";
-import { writeFileAtomic } from "../core/files.ts";
+import { readFileAtMost, writeFileAtomic } from "../core/files.ts";
 import type { Evaluation } from "../evaluate/evaluation.ts";
 import { hasCheckpoint, readPosition, sameConfig } from "../train/checkpoint.ts";
 import { savedConfigSchema, type TrainConfig } from "../train/config.ts";
@@ -132,10 +132,14 @@ function requireSame(folder: string, begun: Begun, wanted: Begun): void {
   if (begun.training !== wanted.training) throw new UserError(`${folder} holds a training on other images. ${remedy}`);
 }
 
+/** More is no outcome of ours. */
+const largestFile = 32e6;
+
 function read(path: string): KeptOutcome {
+  const text = readFileAtMost(path, largestFile).toString();
   let raw: unknown;
   try {
-    raw = JSON.parse(readFileSync(path, "utf8"));
+    raw = JSON.parse(text);
   } catch (error) {
     throw new UserError(`${path}: cannot be read as JSON: ${messageOf(error)}. Remove it to measure anew.`, { cause: error });
   }

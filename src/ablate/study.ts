@@ -8,8 +8,8 @@ import { differingKeys } from "../train/runs.ts";
 
 /** Among the outlier sets that are chosen by: training images of the held-out classes. */
 export const heldOutSet = "held-out-classes";
-export const outlierNames = [...syntheticNames, heldOutSet] as const;
-export const baseId = "base";
+const outlierNames = [...syntheticNames, heldOutSet] as const;
+const baseId = "base";
 
 const seed = z.int().min(0).max(0xffffffff);
 const seeds = z.array(seed).min(1);

@@ -85,7 +85,7 @@ function choosingTable({ base, spread, variants }: Comparison): string[] {
   return table(header, [row(base, yardstick), ...variants.map((variant) => row(variant, ""))]);
 }
 
-export const describeChanges = (changes: Readonly<Record<string, unknown>>): string =>
+const describeChanges = (changes: Readonly<Record<string, unknown>>): string =>
   Object.entries(changes)
     .map(([key, value]) => `${key} ${JSON.stringify(value).replaceAll('"', "")}`)
     .join(", ");

@@ -1,6 +1,7 @@
 import { UserError } from "../core/errors.ts";
 import type { Attack, Procedure } from "./attack.ts";
 import { type Distance, isWithin, perturbationSizes } from "./distance.ts";
+import { nearestClasses } from "./nearest-classes.ts";
 import type { Problem } from "./problem.ts";
 import { indices, row } from "./rows.ts";
 
@@ -129,15 +130,4 @@ async function perturbWithin(attack: Attack, problem: Problem, epsilon: number |
     if (!isWithin(sizes[i]!, epsilon)) kept.set(row(problem.images, problem.size, i), i * problem.size);
   }
   return kept;
-}
-
-/** Each sample's `count` wrong classes of largest log-likelihood, best first: [N][min(count, C - 1)]. One query each. */
-export async function nearestClasses(problem: Problem, count: number): Promise<number[][]> {
-  const { classes } = problem.model;
-  const { classLogLikelihoods } = await problem.score(indices(problem.count), problem.images);
-  return indices(problem.count).map((sample) => {
-    const scores = row(classLogLikelihoods, classes, sample);
-    const wrong = indices(classes).filter((c) => c !== problem.labels[sample]);
-    return wrong.sort((a, b) => scores[b]! - scores[a]!).slice(0, count);
-  });
 }

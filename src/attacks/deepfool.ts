@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { type AttackDefinition, defineAttack } from "./attack.ts";
 import { type Norm, norms } from "./distance.ts";
-import type { Scores } from "./model.ts";
+import { classesInOrder } from "./nearest-classes.ts";
 import { moveAlong } from "./pgd.ts";
 import type { Problem } from "./problem.ts";
 import { indices, row, slices, takeRows } from "./rows.ts";
@@ -73,7 +73,10 @@ async function walk(problem: Problem, group: readonly number[], made: Float32Arr
         if (scores.isAdversarial[at] === 1) made.set(row(x, size, i), sample * size);
         continue;
       }
-      if (step === 0) candidates[i] = targets ? [targets[sample]!] : likeliestOthers(problem, scores, at, settings.candidates - 1);
+      if (step === 0)
+        candidates[i] = targets
+          ? [targets[sample]!]
+          : classesInOrder(problem.model, scores, at, scores.labels[at]!).slice(0, settings.candidates - 1);
       ways.push(...candidates[i]!.map((to) => ({ i, from: winner, to })));
     }
     if (step === settings.steps || ways.length === 0) return;
@@ -120,15 +123,6 @@ async function slopesOf(problem: Problem, group: readonly number[], x: Float32Ar
   );
   const prior = (c: number) => logPriors?.[c] ?? 0;
   return { gradient, gaps: ways.map(({ from, to }, at) => Math.abs(objective[at]! + prior(to) - prior(from))) };
-}
-
-/** The classes that come next in row `at` of the scores, at most `count`. */
-function likeliestOthers({ model: { classes, logPriors } }: Problem, scores: Scores, at: number, count: number): number[] {
-  const value = (c: number) => scores.classLogLikelihoods[at * classes + c]! + (logPriors?.[c] ?? 0);
-  return indices(classes)
-    .filter((c) => c !== scores.labels[at])
-    .sort((a, b) => value(b) - value(a))
-    .slice(0, count);
 }
 
 /** What bounds slope . r by the length of r: the L1 norm in linf, the L2 norm in l2. */

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { type AttackDefinition, defineAttack } from "./attack.ts";
+import { classesInOrder } from "./nearest-classes.ts";
 import type { Problem } from "./problem.ts";
 import { indices, row } from "./rows.ts";
 
@@ -38,17 +39,13 @@ interface Sample {
  */
 async function perturb(problem: Problem, { theta, gamma }: z.output<typeof settings>): Promise<Float32Array> {
   const { size } = problem;
-  const { classes, logPriors } = problem.model;
   const result = problem.images.slice();
   const all = indices(problem.count);
   const clean = problem.isTargeted ? undefined : await problem.score(all, problem.images);
   const targetOf = (sample: number): number => {
     const { label, target } = problem.goal(sample);
     if (target !== undefined) return target;
-    const decision = (c: number) => clean!.classLogLikelihoods[sample * classes + c]! + (logPriors?.[c] ?? 0);
-    return indices(classes)
-      .filter((c) => c !== label)
-      .reduce((best, c) => (decision(c) > decision(best) ? c : best));
+    return classesInOrder(problem.model, clean!, sample, label)[0]!;
   };
   let open = all.map((sample): Sample => {
     const image = row(problem.images, size, sample).slice();

@@ -1,14 +1,17 @@
-import { logPriorsOf, type ModelFile, readModelFile, tensorsOf, thresholdsInForce } from "../classify/model-file.ts";
+import { classGaussiansOf } from "../classify/class-gaussians.ts";
+import type { ClassifierOptions } from "../classify/classifier.ts";
+import { floatWeights, logPriorsOf, type ModelFile, readModelFile, thresholdsInForce } from "../classify/model-file.ts";
 import { InternalError, UserError } from "../core/errors.ts";
 import { add, input, parameter, sum } from "../graph/build.ts";
 import { gradients } from "../graph/gradients.ts";
 import { Graph, type Value } from "../graph/graph.ts";
+import { representationSize } from "../nn/classifier.ts";
 import { Network } from "../nn/network.ts";
 import { decide, logPriorsName, type Scored, score, thresholdsName } from "../nn/scorer.ts";
 import { lower, portable } from "../onnx/lower.ts";
 import { encodeModel } from "../onnx/model-file.ts";
 import { targetFor } from "../runtime/layout.ts";
-import { type Provider, Session, type Tensor, tensor } from "../runtime/session.ts";
+import { Session, type Tensor, tensor } from "../runtime/session.ts";
 import { type ImageShape, sizeOfImage } from "./distance.ts";
 import { buildObjective, classesNeeded, type Objective } from "./objectives.ts";
 
@@ -74,23 +77,18 @@ export interface ScoringGraph {
   readonly classMeans?: Float32Array;
 }
 
-export interface AttackedModelOptions {
-  readonly provider?: Provider;
-  readonly threads?: number;
-}
-
-/** From a model file of ours. Errors: UserError when it is none. */
-export function loadAttackedModel(model: string | ModelFile, options: AttackedModelOptions = {}): AttackedModel {
+/** From a model file of ours. Errors: UserError when it is none, or an export, whose weights are no longer floats. */
+export function loadAttackedModel(model: string | ModelFile, options: ClassifierOptions = {}): AttackedModel {
   const file = typeof model === "string" ? readModelFile(model) : model;
   const { model: config } = file.card;
-  const weights = tensorsOf(file);
+  const weights = floatWeights(file, "attack");
   const logPriors = logPriorsOf(file);
-  const classMeans = config.head === "sdim" ? weights.get("gaussians.mean") : undefined;
+  const classMeans = classGaussiansOf(file)?.means;
   return new GraphModel(
     {
       shape: { channels: config.channels, height: config.imageSize, width: config.imageSize },
       classes: config.classes,
-      dimension: config.head === "sdim" ? config.dimension : config.classes,
+      dimension: representationSize(config),
       build: (graph, x) => score(new Network(graph, "folded"), x, config),
       weights,
       thresholds: thresholdsInForce(file.card),
@@ -113,10 +111,10 @@ export class GraphModel implements AttackedModel {
   readonly logPriors?: Float32Array;
   readonly classMeans?: Float32Array;
   private readonly described: ScoringGraph;
-  private readonly options: AttackedModelOptions;
+  private readonly options: ClassifierOptions;
   private readonly sessions = new Map<string, Promise<Session>>();
 
-  constructor(described: ScoringGraph, options: AttackedModelOptions = {}) {
+  constructor(described: ScoringGraph, options: ClassifierOptions = {}) {
     this.described = described;
     this.options = options;
     this.shape = described.shape;
@@ -231,7 +229,7 @@ export class GraphModel implements AttackedModel {
   private countOf(x: Float32Array): number {
     const count = x.length / sizeOfImage(this.shape);
     if (Number.isInteger(count)) return count;
-    throw new InternalError(`images: expected a multiple of ${sizeOfImage(this.shape)} values, got ${x.length}`);
+    throw new UserError(`images: expected a multiple of ${sizeOfImage(this.shape)} values, got ${x.length}`);
   }
 
   private emptyScores(count: number): Scores {

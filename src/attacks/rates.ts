@@ -1,5 +1,7 @@
+import { acceptedBy } from "../classify/classification.ts";
 import type { AttackOutcome, AttackResult } from "./attack.ts";
 import { isWithin } from "./distance.ts";
+import type { Scores } from "./model.ts";
 
 /** Counts behind the rates of an attack within one distance; samples are of those attacked. */
 export interface AttackRates {
@@ -33,13 +35,10 @@ export interface AttackRates {
 export function attackRates(result: AttackResult, outcome: AttackOutcome, thresholds?: ArrayLike<number>): AttackRates {
   const { labels, attacked, clean } = result;
   const { epsilon, success, scores, sizes } = outcome;
-  const classes = clean.classLogLikelihoods.length / labels.length;
-  const acceptance = ({ labels: winners, accepted, classLogLikelihoods }: typeof clean): Uint8Array =>
-    thresholds === undefined
-      ? accepted
-      : accepted.map((_, i) => Number(classLogLikelihoods[i * classes + winners[i]!]! >= thresholds[winners[i]!]!));
-  const before = acceptance(clean);
-  const after = acceptance(scores);
+  const [before, after] = [clean, scores].map((one) => (thresholds === undefined ? one.accepted : acceptedAt(one, thresholds))) as [
+    Uint8Array,
+    Uint8Array,
+  ];
   const count = (test: (i: number) => boolean) => labels.reduce((sum, _, i) => sum + Number(test(i)), 0);
   // An image beyond the distance does not count, whatever the model says of it.
   const isRight = (i: number) => clean.labels[i] === labels[i];
@@ -66,6 +65,13 @@ export function attackRates(result: AttackResult, outcome: AttackOutcome, thresh
     robustAccuracyWithRejection: count((i) => isRight(i) && before[i] === 1 && !isEvading(i)) / counts.samples,
     medianPerturbation: medianOf(sorted),
   };
+}
+
+/** Whether images are accepted by the thresholds of the classes, nats, [C]: [N]. */
+export function acceptedAt({ labels, classLogLikelihoods }: Scores, thresholds: ArrayLike<number>): Uint8Array {
+  const classes = classLogLikelihoods.length / labels.length;
+  const logLikelihoods = Float32Array.from(labels, (label, i) => classLogLikelihoods[i * classes + label]!);
+  return acceptedBy({ labels, logLikelihoods }, thresholds);
 }
 
 /** Of sorted values; NaN of none. */

@@ -1,3 +1,4 @@
+import { logSigmaParameter, meanParameter } from "../nn/gaussians.ts";
 import { type ModelFile, tensorsOf } from "./model-bytes.ts";
 
 /** The Gaussians of a model file's classes. */
@@ -14,8 +15,8 @@ export function classGaussiansOf(file: ModelFile): ClassGaussians | undefined {
   if (head !== "sdim") return undefined;
   const tensors = tensorsOf(file);
   const floor = logSigmaFloor ?? Number.NEGATIVE_INFINITY;
-  const deviations = tensors.get("gaussians.logSigma")!.map((logSigma) => Math.exp(Math.max(logSigma, floor)));
-  return { means: tensors.get("gaussians.mean")!, deviations };
+  const deviations = tensors.get(logSigmaParameter)!.map((logSigma) => Math.exp(Math.max(logSigma, floor)));
+  return { means: tensors.get(meanParameter)!, deviations };
 }
 
 /**

@@ -1,4 +1,5 @@
 import { UserError } from "../core/errors.ts";
+import { representationSize } from "../nn/classifier.ts";
 import { thresholdsAt } from "./calibrations.ts";
 import type { CalibrationSource, ModelCard } from "./card.ts";
 
@@ -69,7 +70,7 @@ export async function classifyWith(
   if (perImage === 0 || pixels.length !== count * perImage) {
     throw new UserError(`images: expected ${count} x ${height} x ${width} x ${channels} pixels, got ${pixels.length} values`);
   }
-  const representationSize = model.head === "sdim" ? model.dimension : classes;
+  const dimension = representationSize(model);
   const result = {
     count,
     labels: new Int32Array(count),
@@ -77,7 +78,7 @@ export async function classifyWith(
     logLikelihoods: new Float32Array(count),
     thresholds: new Float32Array(count),
     classLogLikelihoods: new Float32Array(count * classes),
-    representations: new Float32Array(count * representationSize),
+    representations: new Float32Array(count * dimension),
   };
   let statistics: Float32Array | undefined;
   for (let start = 0; start < count; start += batchSize) {
@@ -89,7 +90,7 @@ export async function classifyWith(
     result.logLikelihoods.set(floats("log_likelihood"), start);
     result.thresholds.set(floats("threshold"), start);
     result.classLogLikelihoods.set(floats("class_log_likelihoods"), start * classes);
-    result.representations.set(floats("representation"), start * representationSize);
+    result.representations.set(floats("representation"), start * dimension);
     if (outputs["statistics"]) {
       const values = floats("statistics");
       const perSample = values.length / size;
@@ -106,11 +107,19 @@ export async function classifyWith(
  * has them in force, without running it again. Errors: UserError that names what the card has.
  */
 export function decideAt(result: Classification, card: ModelCard, percentile: number, source?: CalibrationSource): Classification {
-  // The model file holds thresholds as float32, and so they are compared.
-  const values = Float32Array.from(thresholdsAt(card, percentile, source).values);
-  const thresholds = Float32Array.from(result.labels, (label) => values[label]!);
-  const accepted = Uint8Array.from(thresholds, (threshold, i) => (result.logLikelihoods[i]! >= threshold ? 1 : 0));
-  return { ...result, thresholds, accepted };
+  const { values } = thresholdsAt(card, percentile, source);
+  return { ...result, thresholds: Float32Array.from(result.labels, (label) => values[label]!), accepted: acceptedBy(result, values) };
+}
+
+/**
+ * The decision rule (paper, Eq. 9) by the thresholds of the classes, nats, [C]: 1 where the winning score is not strictly below the winning
+ * class's, [N]. They are compared as float32, as the model file holds them.
+ */
+export function acceptedBy(
+  { labels, logLikelihoods }: Pick<Classification, "labels" | "logLikelihoods">,
+  thresholds: ArrayLike<number>,
+): Uint8Array {
+  return Uint8Array.from(labels, (label, i) => Number(logLikelihoods[i]! >= Math.fround(thresholds[label]!)));
 }
 
 /** How the thresholds asked for decide on what a model said. Errors: UserError that names what the card has, before anything is run. */

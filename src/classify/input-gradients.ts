@@ -1,4 +1,4 @@
-import { InternalError, UserError } from "../core/errors.ts";
+import { UserError } from "../core/errors.ts";
 import { buildInputGradient } from "../nn/scorer.ts";
 import { lower } from "../onnx/lower.ts";
 import { encodeModel } from "../onnx/model-file.ts";
@@ -6,7 +6,7 @@ import { targetFor } from "../runtime/layout.ts";
 import { Session, tensor } from "../runtime/session.ts";
 import type { ModelCard } from "./card.ts";
 import type { ClassifierOptions } from "./classifier.ts";
-import { type ModelFile, readModelFile, tensorsOf } from "./model-file.ts";
+import { floatWeights, type ModelFile, readModelFile } from "./model-file.ts";
 
 export interface InputGradient {
   /** [N, C], nats. */
@@ -33,10 +33,7 @@ export class InputGradients {
   static async load(model: string | ModelFile, batchSize: number, options: ClassifierOptions = {}): Promise<InputGradients> {
     const file = typeof model === "string" ? readModelFile(model) : model;
     const { outputs } = buildInputGradient(file.card.model, batchSize);
-    const weights = tensorsOf(file);
-    const missing = outputs["class_log_likelihoods"]!.graph.parameters().find(({ name }) => !weights.has(name));
-    if (missing)
-      throw new UserError(`${missing.name} is not stored in float32, as in files of sdim export: gradients need the original file`);
+    const weights = floatWeights(file, "input gradients");
     const proto = lower(outputs, { target: await targetFor(options.provider ?? "cpu"), weights });
     return new InputGradients(file.card, batchSize, await Session.create(encodeModel(proto), options));
   }
@@ -49,7 +46,7 @@ export class InputGradients {
     const { channels, imageSize, classes } = this.card.model;
     const shape = [this.batchSize, channels, imageSize, imageSize];
     if (x.length !== shape.reduce((a, b) => a * b, 1) || classWeights.length !== this.batchSize * classes) {
-      throw new InternalError(`input gradients: expected x [${shape}] and class weights [${this.batchSize}, ${classes}]`);
+      throw new UserError(`input gradients: expected x [${shape}] and class weights [${this.batchSize}, ${classes}]`);
     }
     const outputs = await this.session.run({
       x: tensor("float32", x, shape),

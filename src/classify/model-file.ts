@@ -67,10 +67,14 @@ export const withStatistics = (file: ModelFile): ModelFile =>
 function floatTensors(file: ModelFile, rejectBy: RejectScore): ReadonlyMap<string, Float32Array> {
   const { model } = file.card;
   if (model.head === "softmax") throw new UserError(`${rejectBy}: the softmax head has no likelihoods, it rejects by log p(c|x)`);
+  return floatWeights(file, rejectBy);
+}
+
+/** The file's tensors, its weights among them. Errors: UserError, begun with `doing`, for an export, whose weights are no longer floats. */
+export function floatWeights(file: ModelFile, doing: string): Map<string, Float32Array> {
   const tensors = tensorsOf(file);
-  if (!describeNetwork(model).norms.every(({ layer }) => tensors.has(`${layer}.weight`)))
-    throw new UserError(`${rejectBy}: the weights are not stored in float32, as in files of sdim export: change the original file`);
-  return tensors;
+  if (describeNetwork(file.card.model).norms.every(({ layer }) => tensors.has(`${layer}.weight`))) return tensors;
+  throw new UserError(`${doing}: the weights are not stored in float32, as in files of sdim export; take the original file`);
 }
 
 /** Errors: UserError when the file cannot be read, is not ONNX, or was not written by sdim. */

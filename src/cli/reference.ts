@@ -3,7 +3,7 @@ import type { Command } from "commander";
 const width = 120;
 
 /** The help of a command, with its examples and exit codes, as a terminal of 120 columns shows it. */
-export function helpOf(command: Command): string {
+function helpOf(command: Command): string {
   let text = "";
   command.configureOutput({
     writeOut: (part) => {

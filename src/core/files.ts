@@ -125,6 +125,21 @@ function destinationOf(path: string): string {
 
 const temporaryBeside = (path: string): string => join(dirname(path), `.${basename(path)}.${process.pid}.part`);
 
+/**
+ * A file's bytes. Errors: UserError with the path for what is no regular file (reading a pipe may wait for ever), for more than `most` bytes,
+ * and with the system's reason.
+ */
+export function readFileAtMost(path: string, most: number): Buffer {
+  try {
+    const found = statSync(path);
+    if (!found.isFile()) throw new Error(`it is ${found.isDirectory() ? "a folder" : "a device or a pipe"}, not a file`);
+    if (found.size > most) throw new Error(`${found.size} bytes, more than the ${most} that are read at most`);
+    return readFileSync(path);
+  } catch (error) {
+    throw new UserError(`cannot read ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
 /** SHA-256 of a file's bytes, hexadecimal. Errors: UserError with the path and the system's reason. */
 export function fileDigest(path: string): string {
   try {

@@ -1,17 +1,14 @@
 import { InternalError, UserError } from "./errors.ts";
 
-/** The whole state of a generator, small enough for a checkpoint. */
-export type RandomState = readonly [number, number, number, number];
-
 /**
  * A seeded random number generator: xoshiro128** (Blackman and Vigna, 2018), seeded by splitmix32.
  * Same seed, same numbers on every machine.
  */
 export class Random {
-  private s0 = 0;
-  private s1 = 0;
-  private s2 = 0;
-  private s3 = 0;
+  private s0: number;
+  private s1: number;
+  private s2: number;
+  private s3: number;
 
   constructor(seed: number) {
     if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff) {
@@ -25,7 +22,10 @@ export class Random {
       z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
       return (z ^ (z >>> 15)) >>> 0;
     };
-    this.restore([next(), next(), next(), next()]);
+    this.s0 = next();
+    this.s1 = next();
+    this.s2 = next();
+    this.s3 = next();
   }
 
   /** A generator of its own for one purpose, so that drawing more for one purpose never changes another. */
@@ -33,14 +33,6 @@ export class Random {
     let hash = 0x811c9dc5 ^ seed;
     for (const character of purpose) hash = Math.imul(hash ^ character.codePointAt(0)!, 0x01000193);
     return new Random(hash >>> 0);
-  }
-
-  state(): RandomState {
-    return [this.s0, this.s1, this.s2, this.s3];
-  }
-
-  restore(state: RandomState): void {
-    [this.s0, this.s1, this.s2, this.s3] = state;
   }
 
   /** Uniform over the integers 0 .. 2^32 - 1. */
@@ -71,7 +63,7 @@ export class Random {
     }
   }
 
-  /** Standard normal (Box-Muller; the second value of a pair is not kept, so that the state is four words). */
+  /** Standard normal (Box-Muller; the second value of a pair is not kept). */
   normal(): number {
     const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()));
     return radius * Math.cos(2 * Math.PI * this.uniform());

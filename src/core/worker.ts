@@ -1,6 +1,7 @@
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 import { Worker, type WorkerOptions } from "node:worker_threads";
+import { InternalError, messageOf, UserError } from "./errors.ts";
 
 const isSource = (url: string): boolean => url.endsWith(".ts");
 
@@ -17,3 +18,15 @@ export function startWorker(entry: URL, options: Pick<WorkerOptions, "workerData
   const program = `import("${new URL("dist/esm/api/index.mjs", tsx)}").then(({ register }) => { register(); return import("${entry.href}"); })`;
   return new Worker(program, { ...options, execArgv: [], eval: true });
 }
+
+/** What a thread says of an error: its class would not survive the way. */
+export interface Failure {
+  readonly message: string;
+  /** Whether it is the caller's mistake (a UserError), not our failure. */
+  readonly isMistake: boolean;
+}
+
+export const failureOf = (error: unknown): Failure => ({ message: messageOf(error), isMistake: error instanceof UserError });
+
+export const errorOf = ({ message, isMistake }: Failure): UserError | InternalError =>
+  isMistake ? new UserError(message) : new InternalError(message);

@@ -24,11 +24,12 @@ export interface BatchSource {
   close(): Promise<void>;
 }
 
+const pixelBytes = ({ height, width, channels }: ImageSet, batchSize: number): number => batchSize * height * width * channels;
+
 /** Room for one batch, in memory that threads can share. */
-export function sharedBatch({ height, width, channels }: ImageSet, batchSize: number): Batch {
-  const bytes = batchSize * height * width * channels;
+export function sharedBatch(set: ImageSet, batchSize: number): Batch {
   return {
-    images: new Uint8Array(new SharedArrayBuffer(bytes)),
+    images: new Uint8Array(new SharedArrayBuffer(pixelBytes(set, batchSize))),
     labels: new BigInt64Array(new SharedArrayBuffer(batchSize * BigInt64Array.BYTES_PER_ELEMENT)),
   };
 }
@@ -59,8 +60,7 @@ export class InThreadBatches implements BatchSource {
 
   constructor(set: ImageSet, plan: BatchPlan) {
     this.maker = new BatchMaker(set, plan);
-    const { images, labels } = sharedBatch(set, plan.batchSize);
-    this.batch = { images: new Uint8Array(images.length), labels: new BigInt64Array(labels.length) };
+    this.batch = { images: new Uint8Array(pixelBytes(set, plan.batchSize)), labels: new BigInt64Array(plan.batchSize) };
   }
 
   async take(step: number): Promise<Batch> {

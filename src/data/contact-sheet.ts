@@ -6,7 +6,7 @@ import type { ImageSet } from "./image-set.ts";
 const cellSide = 64;
 const labelHeight = 16;
 const gap = 4;
-export const mostOnSheet = 2500;
+const mostOnSheet = 2500;
 
 interface Grid {
   readonly count: number;

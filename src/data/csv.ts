@@ -1,7 +1,7 @@
-import { readFileSync, statSync } from "node:fs";
 import { dirname, isAbsolute, join, relative, sep } from "node:path";
 import { type Info, parse } from "csv-parse/sync";
 import { messageOf, UserError } from "../core/errors.ts";
+import { readFileAtMost } from "../core/files.ts";
 import { oneOf } from "../core/names.ts";
 import type { Split } from "./image-set.ts";
 import { classesOf, type ListedFile, type Listing, unlabelled, withoutEmptyClasses } from "./listing.ts";
@@ -11,6 +11,9 @@ const columns = 'Expected a header with the columns "file" and "label", and "spl
 
 /** About a million lines. */
 const largestFile = 64 * 2 ** 20;
+
+/** Whether a path is taken for a CSV: by its ending. */
+export const isCsv = (path: string): boolean => path.toLowerCase().endsWith(".csv");
 
 /** One line of a labels CSV. */
 export interface CsvRow {
@@ -78,7 +81,7 @@ function parsed(text: string | Uint8Array, source: string): { readonly record: r
  * Errors: UserError for a file that is no such CSV, a relative path that leaves its folder, a file named twice, or fewer than two classes.
  */
 export function listCsv(path: string, isLabelled = true): Listing {
-  const rows = parseLabels(readBounded(path), path, isLabelled);
+  const rows = parseLabels(readFileAtMost(path, largestFile), path, isLabelled);
   if (rows.length === 0) throw new UserError(`${path}: no images: a header and nothing after it`);
   const classNames = isLabelled
     ? classesOf(
@@ -114,15 +117,4 @@ export function resolveInside(folder: string, file: string, where: string): stri
     throw new UserError(`${where}: ${file} leads out of ${folder}: move the images there, or write an absolute path`);
   }
   return full;
-}
-
-function readBounded(path: string): Uint8Array {
-  try {
-    const { size } = statSync(path);
-    if (size > largestFile) throw new UserError(`${path}: ${size} bytes, more than the ${largestFile} that are read at most`);
-    return readFileSync(path);
-  } catch (error) {
-    if (error instanceof UserError) throw error;
-    throw new UserError(`cannot read ${path}: ${messageOf(error)}`, { cause: error });
-  }
 }

@@ -1,10 +1,14 @@
 import { type FileHandle, open, stat } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import sharp, { type Metadata, type Sharp } from "sharp";
 import { messageOf, UserError } from "../core/errors.ts";
 import { bmpHeaderBytes, decodeBmp, isBmp, parseBmpHeader } from "./bmp.ts";
 import type { Picture } from "./picture.ts";
 
 export type { Picture } from "./picture.ts";
+
+/** Pictures being read at once. */
+export const readAtOnce = Math.min(8, Math.max(2, availableParallelism()));
 
 /** What is read, and said to be. sharp would take more (SVG, AVIF, ...), depending on how it was built. */
 const formats: readonly string[] = ["png", "jpeg", "webp", "gif", "tiff"];
@@ -54,6 +58,12 @@ export async function readPictureHeader(
     const { width, height, space } = await headerOf(source, name);
     return { pixelCount: width * height, isStoredGrey: space === "b-w" || space === "grey16" };
   });
+}
+
+/** What is wrong with a picture, without its name. Errors: whatever is not the picture's fault. */
+export function reasonOf(error: unknown, name: string): string {
+  if (!(error instanceof UserError)) throw error;
+  return error.message.replace(`${name}: `, "");
 }
 
 async function reading<T>(name: string, work: () => Promise<T>): Promise<T> {

@@ -1,7 +1,7 @@
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { messageOf, UserError } from "../core/errors.ts";
+import { readFileAtMost } from "../core/files.ts";
 import type { Layout, RawFile } from "./formats.ts";
 import { readTarGz } from "./tar.ts";
 
@@ -68,13 +68,4 @@ export async function readLocated({ paths, archive }: Located, files: readonly s
 /** No file of a data set is larger. */
 const largestFile = 2 ** 30;
 
-export function readFile(path: string): Uint8Array {
-  try {
-    const stat = statSync(path);
-    if (!stat.isFile()) throw new UserError("expected a file");
-    if (stat.size > largestFile) throw new UserError(`${stat.size} bytes: expected at most ${largestFile}`);
-    return readFileSync(path);
-  } catch (error) {
-    throw new UserError(`cannot read ${path}: ${messageOf(error)}`, { cause: error });
-  }
-}
+export const readFile = (path: string): Uint8Array => readFileAtMost(path, largestFile);

@@ -1,5 +1,5 @@
 import { UserError } from "../core/errors.ts";
-import { listCsv } from "./csv.ts";
+import { isCsv, listCsv } from "./csv.ts";
 import { listFolder, listUnlabelled } from "./folder.ts";
 import { defaultCacheDir, ImageCache, stampOf } from "./image-cache.ts";
 import { type BrokenFile, type ImageSet, imageSet, type LoadChoices, type Split } from "./image-set.ts";
@@ -32,7 +32,7 @@ export async function loadImageFolder(folder: string, split: Split, options: Own
 
 /** The splits that a folder or CSV of images has. Errors: those of its listing. */
 export function splitsOfImages(path: string): readonly Split[] {
-  const { drawsSplits, files } = path.toLowerCase().endsWith(".csv") ? listCsv(path) : listFolder(path);
+  const { drawsSplits, files } = isCsv(path) ? listCsv(path) : listFolder(path);
   if (!drawsSplits) return ["train", "test"];
   const there = new Set(files.map(({ split }) => split));
   return (["train", "val", "test"] as const).filter((split) => there.has(split));

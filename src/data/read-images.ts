@@ -1,15 +1,12 @@
-import { availableParallelism } from "node:os";
 import pMap from "p-map";
-import { UserError } from "../core/errors.ts";
 import type { BrokenFile } from "./image-set.ts";
-import { readPicture, readPictureHeader } from "./images.ts";
+import { readAtOnce, readPicture, readPictureHeader, reasonOf } from "./images.ts";
 import type { ListedFile } from "./listing.ts";
 import { resizePicture } from "./resize.ts";
 
 export type ReadProgress = (what: string, done: number, total: number) => void;
 
-/** Unpacked images in memory at once: these many, of which one at a time may be larger than `largePixels`. */
-const concurrency = Math.min(8, Math.max(2, availableParallelism()));
+/** Unpacked images in memory at once: `readAtOnce`, of which one at a time may be larger than this. */
 const largePixels = 16e6;
 
 export interface ReadImages {
@@ -46,7 +43,7 @@ export async function readImages(files: readonly ListedFile[], { size, channels,
         onProgress?.("reading images", ++done, files.length);
       }
     },
-    { concurrency },
+    { concurrency: readAtOnce },
   );
   const indices: number[] = [];
   const broken: BrokenFile[] = [];
@@ -82,7 +79,7 @@ export async function areAllGrey(files: readonly ListedFile[], onProgress?: Read
       }
       onProgress?.("looking for colour", ++done, files.length);
     },
-    { concurrency },
+    { concurrency: readAtOnce },
   );
   return !foundColour;
 }
@@ -90,12 +87,6 @@ export async function areAllGrey(files: readonly ListedFile[], onProgress?: Read
 function isGrey(rgb: Uint8Array): boolean {
   for (let i = 0; i < rgb.length; i += 3) if (rgb[i] !== rgb[i + 1] || rgb[i] !== rgb[i + 2]) return false;
   return true;
-}
-
-/** What is wrong with a file. Errors: whatever is not the file's fault. */
-function reasonOf(error: unknown, path: string): string {
-  if (!(error instanceof UserError)) throw error;
-  return error.message.replace(`${path}: `, "");
 }
 
 /** One after another. */

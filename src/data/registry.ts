@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, statSync } from "node:fs";
 import { UserError } from "../core/errors.ts";
 import { parseCifar } from "./cifar.ts";
+import { isCsv } from "./csv.ts";
 import { isImageFolder } from "./folder.ts";
 import { type Format, formatNames, joinParts, layouts, parseFile, type RawFile } from "./formats.ts";
 import { type ImageSet, imageSet, type Split } from "./image-set.ts";
@@ -27,7 +28,7 @@ export interface LoadOptions extends OwnImageOptions {
 export async function loadDataset(spec: string, split: Split, options: LoadOptions = {}): Promise<ImageSet> {
   if (!isPublished(spec)) {
     if (isFolder(spec)) return loadFolder(spec, split, options);
-    if (spec.toLowerCase().endsWith(".csv")) return loadImageCsv(spec, split, options);
+    if (isCsv(spec)) return loadImageCsv(spec, split, options);
     if (isFile(spec)) return loadFile(spec, split);
   }
   const { place, files } = findSet(spec, split, options);

@@ -1,5 +1,6 @@
 import { existsSync, statSync } from "node:fs";
 import { messageOf, UserError } from "../core/errors.ts";
+import { isCsv } from "./csv.ts";
 import { layouts, type RawFile } from "./formats.ts";
 import { passedOver, type Split } from "./image-set.ts";
 import { isComplete, type Located, locate, placesOf, readLocated } from "./locate.ts";
@@ -106,7 +107,7 @@ function ownSplits(spec: string): readonly Split[] {
       return paths.size > 0 || archive !== undefined;
     });
   }
-  const isListed = statSync(spec).isDirectory() || spec.toLowerCase().endsWith(".csv");
+  const isListed = statSync(spec).isDirectory() || isCsv(spec);
   if (!isListed) return splitNames;
   try {
     return splitsOfImages(spec);

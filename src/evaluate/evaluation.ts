@@ -140,9 +140,3 @@ export const nameOfThresholds = ({ percentile, source }: Pick<Thresholds, "perce
 
 export const correctness = ({ labels }: Classification, truth: Int32Array): Uint8Array =>
   Uint8Array.from(labels, (label, i) => Number(label === truth[i]));
-
-/** The decision rule at other thresholds than those in force (paper, Eq. 9): 1 where the winning log-likelihood is not strictly below. */
-export function acceptedAt({ labels, logLikelihoods }: Classification, thresholds: ThresholdSet): Uint8Array {
-  const values = Float32Array.from(thresholds.values);
-  return Uint8Array.from(labels, (label, i) => Number(logLikelihoods[i]! >= values[label]!));
-}

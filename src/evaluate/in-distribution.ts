@@ -1,6 +1,7 @@
+import { acceptedBy } from "../classify/classification.ts";
 import type { Classification } from "../classify/classifier.ts";
 import { UserError } from "../core/errors.ts";
-import { acceptedAt, correctness, type InDistributionMetrics, type Thresholds } from "./evaluation.ts";
+import { correctness, type InDistributionMetrics, type Thresholds } from "./evaluation.ts";
 import { type BootstrapOptions, bootstrap } from "./metrics/bootstrap.ts";
 import {
   adaptiveCalibrationError,
@@ -117,7 +118,7 @@ export function evaluateInDistribution(
   const correct = correctness(classification, truth);
   const ranking = rankByConfidence(correct, logLikelihoods);
   const bins = binning(correct, winningPosteriors(classLogLikelihoods, labels, logPriors));
-  const accepted = thresholds.map((set) => acceptedAt(classification, set));
+  const accepted = thresholds.map((set) => acceptedBy(classification, set.values));
   const samples: Samples = { truth, correct, classCount, accepted, ranking, bins, risks, coverages };
   const values = rates(samples);
   const intervals = bootstrap([count], ([counts]) => rates(samples, counts), options.bootstrap);

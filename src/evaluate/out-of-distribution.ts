@@ -1,6 +1,7 @@
 import type { ThresholdSet } from "../classify/card.ts";
+import { acceptedBy } from "../classify/classification.ts";
 import type { Classification } from "../classify/classifier.ts";
-import { acceptedAt, type OodEvaluation, type OodMetrics, type Thresholds } from "./evaluation.ts";
+import type { OodEvaluation, OodMetrics, Thresholds } from "./evaluation.ts";
 import { type BootstrapOptions, bootstrap } from "./metrics/bootstrap.ts";
 import {
   auroc,
@@ -29,7 +30,7 @@ export function evaluateOutOfDistribution(
   const scores = { positive: minus(outside.logLikelihoods), negative: minus(inside.logLikelihoods) };
   const ranking = rank(scores);
   const byClass = rankWithinClasses({ scores, classes: { positive: outside.labels, negative: inside.labels } });
-  const accepted = thresholds.map((set) => acceptedAt(outside, set));
+  const accepted = thresholds.map((set) => acceptedBy(outside, set.values));
   const below = thresholds.map((set) => classesBelow(outside.classLogLikelihoods, classCount, set));
   const rates = (counts?: Uint32Array) => ({
     ...Object.fromEntries(accepted.map((flags, t) => [`decision${t}`, rejectionRate(flags, counts)] as const)),

@@ -4,6 +4,7 @@ import { fileDigest } from "../core/files.ts";
 import { type RejectScore, rejectScoreInWords } from "../nn/reject-score.ts";
 import { runtimeVersion } from "../runtime/session.ts";
 import type { Evaluation } from "./evaluation.ts";
+import { thinned } from "./metrics/ranking.ts";
 import type { ExampleGroup, RunReport } from "./report/types.ts";
 
 /** An evaluation with all that is needed to make it again: what `sdim evaluate --out` writes. */
@@ -49,8 +50,7 @@ export function displayOf({ thresholds, scores, examples }: RunReport): Display 
 /** The smallest, the largest and evenly spaced quantiles between. */
 export function evenlySpaced(values: readonly number[]): number[] {
   const sorted = [...values].sort((a, b) => a - b);
-  if (sorted.length <= quantiles) return sorted;
-  return Array.from({ length: quantiles }, (_, i) => sorted[Math.round((i * (sorted.length - 1)) / (quantiles - 1))]!);
+  return thinned(sorted.length, quantiles).map((i) => sorted[i]!);
 }
 
 /** Which model file a result is of. */

@@ -3,6 +3,8 @@ import type { ModelCard } from "../classify/card.ts";
 import type { Classification, Classifier } from "../classify/classifier.ts";
 import { UserError } from "../core/errors.ts";
 import type { ImageSet } from "../data/image-set.ts";
+import { correctness } from "../evaluate/evaluation.ts";
+import { rejectionRate, selectiveAccuracy, share } from "../evaluate/metrics/selective.ts";
 import { evaluateOutOfDistribution } from "../evaluate/out-of-distribution.ts";
 
 /** What an export changed, measured on labelled images. Shares are from 0 to 1. */
@@ -109,15 +111,10 @@ export async function compare(
   };
 }
 
-export function scores({ labels, accepted, count }: Classification, truth: Int32Array): Scores {
-  let [correct, taken, correctTaken] = [0, 0, 0];
-  for (let i = 0; i < count; i++) {
-    const isRight = labels[i] === truth[i];
-    correct += Number(isRight);
-    taken += accepted[i]!;
-    correctTaken += Number(isRight && accepted[i] === 1);
-  }
-  return { accuracy: correct / count, rejectionRate: 1 - taken / count, selectiveAccuracy: taken === 0 ? null : correctTaken / taken };
+export function scores(classification: Classification, truth: Int32Array): Scores {
+  const { accepted } = classification;
+  const correct = correctness(classification, truth);
+  return { accuracy: share(correct)!, rejectionRate: rejectionRate(accepted), selectiveAccuracy: selectiveAccuracy(correct, accepted) };
 }
 
 export function agreement(a: Classification, b: Classification): Pick<Comparison, "sameLabel" | "sameVerdict" | "logLikelihoodChange"> {

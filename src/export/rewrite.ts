@@ -1,6 +1,6 @@
 import type { ModelCard } from "../classify/card.ts";
-import { logPriorsOf, type ModelFile, tensorsOf, withCard } from "../classify/model-file.ts";
-import { InternalError, UserError } from "../core/errors.ts";
+import { floatWeights, logPriorsOf, type ModelFile, withCard } from "../classify/model-file.ts";
+import { InternalError } from "../core/errors.ts";
 import { buildInference, thresholdsName } from "../nn/scorer.ts";
 import { checkModel } from "../onnx/checker.ts";
 import { type Attribute, Emitter } from "../onnx/emitter.ts";
@@ -16,12 +16,8 @@ const anyMachine = { provider: "webgpu", block: 0 } as const;
  * Errors: UserError when the file's weights are no longer floats, because it is an export itself.
  */
 export function writtenAnew(file: ModelFile): ModelProto {
-  const { net, outputs } = buildInference(file.card.model, logPriorsOf(file) !== undefined);
-  const tensors = tensorsOf(file);
-  const missing = net.graph.parameters().filter(({ name }) => !tensors.has(name));
-  if (missing.length > 0)
-    throw new UserError(`export: ${missing[0]!.name} is not stored in float32: export the original file, not an export`);
-  return lower(outputs, { target: anyMachine, weights: tensors });
+  const { outputs } = buildInference(file.card.model, logPriorsOf(file) !== undefined);
+  return lower(outputs, { target: anyMachine, weights: floatWeights(file, "export") });
 }
 
 /** What has been put in front of the nodes that are written, in the order of the graph. */

@@ -3,6 +3,7 @@ import type { ModelCard } from "../classify/card.ts";
 import { encodeModelFile, type ModelFile } from "../classify/model-file.ts";
 import { UserError } from "../core/errors.ts";
 import { makeFolder, writeFileAtomic } from "../core/files.ts";
+import { representationSize } from "../nn/classifier.ts";
 
 export interface TritonOptions {
   /** The model's name and folder. */
@@ -41,7 +42,7 @@ export function tritonConfig({ model }: ModelCard, { name, maxBatchSize, maxQueu
     { name: "log_likelihood", type: "TYPE_FP32", dims: null },
     { name: "threshold", type: "TYPE_FP32", dims: null },
     { name: "class_log_likelihoods", type: "TYPE_FP32", dims: [model.classes], labels: labelFile },
-    { name: "representation", type: "TYPE_FP32", dims: [model.head === "sdim" ? model.dimension : model.classes] },
+    { name: "representation", type: "TYPE_FP32", dims: [representationSize(model)] },
   ];
   return `name: ${quoted(name)}
 platform: "onnxruntime_onnx"

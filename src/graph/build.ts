@@ -25,8 +25,6 @@ export const reciprocal = unary("reciprocal");
 export const relu = unary("relu");
 export const sigmoid = unary("sigmoid");
 export const softplus = unary("softplus");
-export const tanh = unary("tanh");
-export const abs = unary("abs");
 export const step = unary("step");
 
 /** A value, or a number that stands for a scalar constant. */
@@ -47,7 +45,6 @@ export const minimum = binary("minimum");
 export const square = (x: Value): Value => mul(x, x);
 
 const compare = (fn: CompareFn) => (a: Value, b: Value) => a.graph.node({ kind: "compare", fn }, [a, b]);
-export const less = compare("less");
 export const greater = compare("greater");
 export const greaterOrEqual = compare("greaterOrEqual");
 export const equal = compare("equal");

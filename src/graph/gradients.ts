@@ -57,8 +57,6 @@ const unaryDerivatives: Record<UnaryFn, ((x: Value, y: Value, dy: Value) => Valu
   relu: (_x, y, dy) => dy.graph.node({ kind: "reluGradient" }, [dy, y]),
   sigmoid: (_x, y, dy) => mul(dy, mul(y, sub(1, y))),
   softplus: (x, _y, dy) => mul(dy, sigmoid(x)),
-  tanh: (_x, y, dy) => mul(dy, sub(1, mul(y, y))),
-  abs: (x, _y, dy) => mul(dy, sub(step(x), step(neg(x)))),
   step: null,
 };
 
@@ -82,7 +80,7 @@ const binaryDerivatives: Record<BinaryFn, (a: Value, b: Value, y: Value, dy: Val
 
 const zeros = (like: Value): Value => expand(scalar(like.graph, 0), like.type.shape);
 
-export const gradientRules: { [K in OpKind]: GradientRule<K> } = {
+const gradientRules: { [K in OpKind]: GradientRule<K> } = {
   input: "none",
   parameter: "none",
   constant: "none",

@@ -9,12 +9,10 @@ export type UnaryFn =
   | "relu"
   | "sigmoid"
   | "softplus"
-  | "tanh"
-  | "abs"
   /** 1 where x > 0, else 0. */
   | "step";
 export type BinaryFn = "add" | "sub" | "mul" | "div" | "maximum" | "minimum";
-export type CompareFn = "less" | "greater" | "greaterOrEqual" | "equal";
+export type CompareFn = "greater" | "greaterOrEqual" | "equal";
 export type ReduceFn = "sum" | "mean" | "max";
 
 export interface Window {

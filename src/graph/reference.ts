@@ -63,8 +63,6 @@ const unaryFunctions: Record<UnaryFn, (x: number) => number> = {
   relu: (x) => Math.max(x, 0),
   sigmoid: (x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x))),
   softplus: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
-  tanh: Math.tanh,
-  abs: Math.abs,
   step: (x) => (x > 0 ? 1 : 0),
 };
 
@@ -78,7 +76,6 @@ const binaryFunctions: Record<BinaryFn, (a: number, b: number) => number> = {
 };
 
 const compareFunctions: Record<CompareFn, (a: number, b: number) => boolean> = {
-  less: (a, b) => a < b,
   greater: (a, b) => a > b,
   greaterOrEqual: (a, b) => a >= b,
   equal: (a, b) => a === b,
@@ -136,7 +133,7 @@ function forEachProduct(
             }
 }
 
-export const referenceRules: { [K in OpKind]: ReferenceRule<K> } = {
+const referenceRules: { [K in OpKind]: ReferenceRule<K> } = {
   input: (op) => {
     throw new InternalError(`evaluate: no value was given for input "${op.name}"`);
   },

@@ -41,7 +41,7 @@ function broadcast(op: Op, a: TensorType, b: TensorType): Shape {
 }
 
 /** floor((size + 2 padding - kernel) / stride) + 1 */
-export const convolvedSize = (size: number, kernel: number, window: Window): number =>
+const convolvedSize = (size: number, kernel: number, window: Window): number =>
   Math.floor((size + 2 * window.padding - kernel) / window.stride) + 1;
 
 function fixed(op: Op, dim: Dim | undefined): number {
@@ -71,7 +71,7 @@ const channelwise = (count: number) => (op: Op, inputs: readonly TensorType[]) =
   return x;
 };
 
-export const shapeRules: { [K in OpKind]: ShapeRule<K> } = {
+const shapeRules: { [K in OpKind]: ShapeRule<K> } = {
   input: (op) => ({ dtype: op.dtype, shape: op.shape }),
   parameter: (op) => float(op.shape),
   constant: (op) => {

@@ -35,9 +35,13 @@ export interface Classified {
   readonly stages: Encoded["stages"];
 }
 
+/** Numbers in a representation: d, or for the softmax head a logit per class. */
+export const representationSize = ({ head, dimension, classes }: Pick<ModelConfig, "head" | "dimension" | "classes">): number =>
+  head === "sdim" ? dimension : classes;
+
 /** x [N, channels, size, size] in [0, 1] -> class scores. */
 export function classify(net: Network, x: Value, config: ModelConfig): Classified {
-  const { output, stages } = encode(net, x, config, config.head === "sdim" ? config.dimension : config.classes);
+  const { output, stages } = encode(net, x, config, representationSize(config));
   return { classScores: scores(net, output, config), representation: output, stages };
 }
 

@@ -3,8 +3,8 @@ import type { Value } from "../graph/graph.ts";
 import { staticDim } from "../graph/types.ts";
 import type { Network } from "./network.ts";
 
-/** Name of the class means among the parameters. */
-export const meanParameter = "gaussians.mean";
+/** Names of the class means and log sigmas, each [C, d], among the parameters. */
+export const [meanParameter, logSigmaParameter] = ["gaussians.mean", "gaussians.logSigma"] as const;
 
 /**
  * The class-conditional Gaussians ("class-conditional embedding layer"): representations z [N, d] -> raw class log-likelihoods [N, C], nats:

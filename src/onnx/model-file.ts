@@ -46,7 +46,7 @@ const ELEMENTS = {
 const DTYPES = Object.keys(ELEMENTS) as TensorDType[];
 
 /** ONNX's number for an element type, as in `elem_type` and `data_type`. */
-export const dataTypeCode = (dtype: TensorDType): TensorProto_DataType => ELEMENTS[dtype].code;
+const dataTypeCode = (dtype: TensorDType): TensorProto_DataType => ELEMENTS[dtype].code;
 
 /** Our name for ONNX's number; undefined for the types that our models never hold. */
 export const dtypeOfCode = (code: number): TensorDType | undefined => DTYPES.find((dtype) => ELEMENTS[dtype].code === code);

@@ -2,6 +2,7 @@ import { CholeskyDecomposition, inverse, Matrix } from "ml-matrix";
 import type { Classification } from "../classify/classifier.ts";
 import { assertInternal } from "../core/errors.ts";
 import type { Penalty } from "../nn/scorer.ts";
+import { elementAt } from "./thresholds.ts";
 
 // What the penalties of `src/nn/scorer.ts` are measured by, from calibration images that were classified right; and the same penalties outside the graph.
 
@@ -57,8 +58,7 @@ export function withPenalty(verdicts: Classification, penalty: Penalty): Classif
   };
 }
 
-const percentile = (values: readonly number[], percent: number): number =>
-  Float64Array.from(values).sort()[Math.floor((percent / 100) * values.length)] ?? 0;
+const percentile = (values: readonly number[], percent: number): number => elementAt(Float64Array.from(values).sort(), percent) ?? 0;
 
 /** b of an image: the mean of its class log-likelihoods, nats. */
 function background({ classLogLikelihoods, count }: Classification, i: number): number {

@@ -20,6 +20,10 @@ export interface Calibrated {
   readonly counts: number[];
 }
 
+/** Element floor(percentile / 100 * n) of ascending values. In this order 29% of 100 is 29: a product of whole numbers is exact. */
+export const elementAt = (sorted: ArrayLike<number>, percentile: number): number | undefined =>
+  sorted[Math.floor((percentile * sorted.length) / 100)];
+
 /** Errors: UserError. */
 export function requirePercentile(percentile: number): void {
   if (!(percentile >= 0 && percentile < 100)) throw new UserError(`percentile: expected a number from 0 to below 100, got ${percentile}`);
@@ -51,8 +55,7 @@ export function classThresholds(input: CalibrationInput): Calibrated {
   return {
     thresholds: percentiles.map((percentile) => ({
       percentile,
-      // In this order 29% of 100 is 29: a product of whole numbers is exact.
-      values: samples.map((values) => values[Math.floor((percentile * values.length) / 100)]!),
+      values: samples.map((values) => elementAt(values, percentile)!),
     })),
     counts: perClass.map((values) => values.length),
   };

@@ -3,7 +3,6 @@ import { InternalError, messageOf, UserError } from "../core/errors.ts";
 
 /** `wasm` runs everywhere, on as many threads as the page may use; `webgpu` on the GPU, where the browser has WebGPU. */
 export type Device = "wasm" | "webgpu";
-export const devices: readonly Device[] = ["wasm", "webgpu"];
 
 export interface WebSessionOptions {
   readonly device?: Device;

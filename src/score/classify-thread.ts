@@ -1,8 +1,8 @@
 import type { Worker } from "node:worker_threads";
 import type { ImageBatch } from "../classify/classifier.ts";
-import { InternalError, Interrupted, messageOf, UserError } from "../core/errors.ts";
+import { InternalError, Interrupted, messageOf } from "../core/errors.ts";
 import { closeBeforeExit } from "../core/exit.ts";
-import { entryBeside, startWorker } from "../core/worker.ts";
+import { entryBeside, errorOf, startWorker } from "../core/worker.ts";
 import type { ClassifyAnswer, ClassifyWork, Verdicts } from "./classify-worker.ts";
 
 /** A classifier in a thread of its own, asked one batch at a time. */
@@ -50,7 +50,7 @@ export class ClassifyThread {
     const answer = this.answer;
     this.answer = undefined;
     if ("verdicts" in reply) answer?.resolve(reply.verdicts);
-    else answer?.reject(new (reply.failure.isUsers ? UserError : InternalError)(reply.failure.message));
+    else answer?.reject(errorOf(reply.failure));
   }
 
   private die(reason: string): void {

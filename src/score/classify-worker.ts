@@ -1,7 +1,8 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { Classifier, type ClassifierOptions, type ImageBatch } from "../classify/classifier.ts";
 import { decodeModelFile } from "../classify/model-file.ts";
-import { InternalError, messageOf, UserError } from "../core/errors.ts";
+import { InternalError } from "../core/errors.ts";
+import { type Failure, failureOf } from "../core/worker.ts";
 
 // The thread that classifies: ONNX Runtime keeps the thread that calls it busy, and files are read meanwhile.
 
@@ -20,9 +21,7 @@ export interface Verdicts {
   readonly classLogLikelihoods: Float32Array;
 }
 
-export type ClassifyAnswer =
-  | { readonly verdicts: Verdicts }
-  | { readonly failure: { readonly message: string; readonly isUsers: boolean } };
+export type ClassifyAnswer = { readonly verdicts: Verdicts } | { readonly failure: Failure };
 
 if (!parentPort) throw new InternalError("classify-worker: expected to run as a worker thread");
 const port = parentPort;
@@ -36,7 +35,7 @@ async function answer(batch: ImageBatch): Promise<ClassifyAnswer> {
     });
     return { verdicts: { labels, accepted, logLikelihoods, thresholds, classLogLikelihoods } };
   } catch (error) {
-    return { failure: { message: messageOf(error), isUsers: error instanceof UserError } };
+    return { failure: failureOf(error) };
   }
 }
 

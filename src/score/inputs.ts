@@ -4,7 +4,7 @@ import { dirname, extname, join } from "node:path";
 import type { Readable } from "node:stream";
 import { parse } from "csv-parse";
 import { messageOf, UserError } from "../core/errors.ts";
-import { resolveInside } from "../data/csv.ts";
+import { isCsv, resolveInside } from "../data/csv.ts";
 import { isImageName } from "../data/folder.ts";
 
 /** One file to be scored. */
@@ -30,7 +30,7 @@ export function inputFiles(source: string, onIgnored: (kind: string) => void, st
   if (!found) throw new UserError(`${source}: expected a folder of images, a list of files, a CSV or -; there is no such thing`);
   if (found.isDirectory()) return imagesUnder(source, "", [], onIgnored);
   if (isImageName(source)) throw new UserError(`${source}: expected a folder, a list or a CSV, got a picture: sdim predict takes these`);
-  return extname(source).toLowerCase() === ".csv" ? filesOfCsv(source) : listed(createReadStream(source), source);
+  return isCsv(source) ? filesOfCsv(source) : listed(createReadStream(source), source);
 }
 
 const byName = (a: Dirent, b: Dirent): number => (a.name < b.name ? -1 : 1);

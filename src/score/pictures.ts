@@ -1,7 +1,5 @@
-import { availableParallelism } from "node:os";
 import { pMapIterable } from "p-map";
-import { messageOf, UserError } from "../core/errors.ts";
-import { readPicture, readPictureHeader } from "../data/images.ts";
+import { readAtOnce, readPicture, readPictureHeader, reasonOf } from "../data/images.ts";
 import type { Picture } from "../data/picture.ts";
 import type { InputFile } from "./inputs.ts";
 
@@ -12,8 +10,7 @@ export interface ReadFile {
   readonly release: () => void;
 }
 
-/** Files being read at once, and files read ahead of the classifier. */
-const concurrency = Math.min(8, Math.max(2, availableParallelism()));
+/** Files read ahead of the classifier. */
 const backpressure = 64;
 
 /** Unpacked pixels in memory, in bytes; one picture more may be under way. */
@@ -27,7 +24,7 @@ const chunkBytes = 64e6;
  * Memory for unpacked pictures, given out in the order it is asked for: so what is held always belongs to pictures that come before those
  * that wait, and is given back without them.
  */
-export class MemoryBudget {
+class MemoryBudget {
   private readonly limit: number;
   private held = 0;
   private last: Promise<unknown> = Promise.resolve();
@@ -64,7 +61,7 @@ export class MemoryBudget {
 /** Reads files in parallel and gives them in their order. A file that cannot be read is an outcome like the others. */
 export function readFiles(files: AsyncIterable<InputFile>, channels: 1 | 3): AsyncIterable<ReadFile> {
   const budget = new MemoryBudget(heldAtMost);
-  return pMapIterable(files, (file) => readOne(file, channels, budget), { concurrency, backpressure });
+  return pMapIterable(files, (file) => readOne(file, channels, budget), { concurrency: readAtOnce, backpressure });
 }
 
 async function readOne(file: InputFile, channels: 1 | 3, budget: MemoryBudget): Promise<ReadFile> {
@@ -76,9 +73,7 @@ async function readOne(file: InputFile, channels: 1 | 3, budget: MemoryBudget): 
     return { file, outcome: picture, release: () => budget.giveBack(held) };
   } catch (error) {
     budget.giveBack(held);
-    // Whatever is not the file's fault.
-    if (!(error instanceof UserError)) throw error;
-    return { file, outcome: { error: messageOf(error).replace(`${file.path}: `, "") }, release: () => undefined };
+    return { file, outcome: { error: reasonOf(error, file.path) }, release: () => undefined };
   }
 }
 

@@ -7,7 +7,7 @@ import { UserError } from "../core/errors.ts";
 import { replaceAtomic } from "../core/files.ts";
 import { isVerdict, type Row } from "./rows.ts";
 
-export const resultFormats = ["csv", "jsonl", "parquet"] as const;
+const resultFormats = ["csv", "jsonl", "parquet"] as const;
 export type ResultFormat = (typeof resultFormats)[number];
 
 /** By the file's ending. Errors: UserError for another one. */

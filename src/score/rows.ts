@@ -1,7 +1,7 @@
 import { z } from "zod";
 
 /** What is said of a file that was classified. */
-export const verdictRow = z.strictObject({
+const verdictRow = z.strictObject({
   file: z.string(),
   /** Name of the winning class, also where it is rejected. */
   label: z.string(),
@@ -15,7 +15,7 @@ export const verdictRow = z.strictObject({
 });
 
 /** What is said of a file that could not be classified. */
-export const brokenRow = z.strictObject({ file: z.string(), error: z.string() });
+const brokenRow = z.strictObject({ file: z.string(), error: z.string() });
 
 export const row = z.union([verdictRow, brokenRow]);
 export type Row = z.infer<typeof row>;

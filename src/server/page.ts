@@ -13,7 +13,7 @@ const headers = {
 };
 
 /** The page runs models itself (WebAssembly, in a worker) and shows pictures of the user's; nothing comes from elsewhere. */
-export const pagePolicy = [
+const pagePolicy = [
   "default-src 'self'",
   "script-src 'self' 'wasm-unsafe-eval'",
   "worker-src 'self' blob:",

@@ -1,11 +1,13 @@
 import { statSync } from "node:fs";
 import { z } from "zod";
-import { type ModelFile, readModelFile, tensorsOf } from "../classify/model-file.ts";
+import { floatWeights, type ModelFile, readModelFile } from "../classify/model-file.ts";
 import { UserError } from "../core/errors.ts";
-import { type ImageSet, subset } from "../data/image-set.ts";
+import { spread } from "../data/hold-out.ts";
+import type { ImageSet } from "../data/image-set.ts";
 import { batchStatistics, input } from "../graph/build.ts";
 import { Graph } from "../graph/graph.ts";
 import type { StaticShape } from "../graph/types.ts";
+import { representationSize } from "../nn/classifier.ts";
 import { Network, type OutputStatistics, type ParameterSpec, unfoldNorms } from "../nn/network.ts";
 import { preprocess } from "../nn/preprocess.ts";
 import { encode } from "../nn/resnet.ts";
@@ -99,9 +101,7 @@ function earlierModel(path: string, seen: Seen): Earlier {
   if (!training.success)
     throw new UserError(`--from: ${path}: its card does not say how it was trained:\n${z.prettifyError(training.error)}`);
   const { parameters, norms } = describeNetwork(file.card.model);
-  const tensors = tensorsOf(file);
-  if (!norms.every(({ layer }) => tensors.has(`${layer}.weight`)))
-    throw new UserError(`--from: ${path} has no weights in float32, as in files of sdim export: training needs the original file`);
+  const tensors = floatWeights(file, `--from: ${path}`);
   const { config, data, steps, startedFrom } = training.data;
   return {
     shapes: new Map(parameters.map(({ name, shape }) => [name, shape])),
@@ -123,14 +123,10 @@ async function outputStatistics(
   { images, imageSize, threads }: Seen,
 ): Promise<ReadonlyMap<string, OutputStatistics>> {
   const count = Math.min(statisticsImages, images.count);
-  const { pixels, height, width, channels } = subset(
-    images,
-    Array.from({ length: count }, (_, i) => Math.floor((i * images.count) / count)),
-  );
+  const { pixels, height, width, channels } = spread(images, count);
   const net = new Network(new Graph(), "folded");
   const x = input(net.graph, "images", "uint8", [count, height, width, channels]);
-  const { head, dimension, classes } = card.model;
-  encode(net, preprocess(x, imageSize), card.model, head === "sdim" ? dimension : classes);
+  encode(net, preprocess(x, imageSize), card.model, representationSize(card.model));
   const outputs = net.norms.flatMap(({ layer, output }) => {
     const { mean, variance } = batchStatistics(output);
     return [[`${layer}.mean`, mean] as const, [`${layer}.variance`, variance] as const];

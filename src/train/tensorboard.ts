@@ -32,7 +32,7 @@ export function crc32c(bytes: Uint8Array): number {
 /** Rotated right by 15 bits and moved, so that a checksum of data with checksums in it is not their sum. */
 const masked = (crc: number): number => (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 
-export function encodeRecord(message: Uint8Array): Uint8Array {
+function encodeRecord(message: Uint8Array): Uint8Array {
   const record = new Uint8Array(16 + message.length);
   const view = new DataView(record.buffer);
   view.setBigUint64(0, BigInt(message.length), true);

@@ -1,3 +1,4 @@
+import { acceptedBy } from "../classify/classification.ts";
 import { type Classification, Classifier } from "../classify/classifier.ts";
 import type { ModelFile } from "../classify/model-file.ts";
 import { spread } from "../data/hold-out.ts";
@@ -52,6 +53,5 @@ function rejectionRate(inside: Classification, seen: ImageSet, held: Classificat
   if (hasCorrect.size < classNames.length) return null;
   const { classLogLikelihoods, labels: predictions } = inside;
   const { thresholds } = classThresholds({ classLogLikelihoods, labels, predictions, classNames, percentiles: [percentile] });
-  const limits = thresholds[0]!.values;
-  return held.logLikelihoods.filter((value, i) => value < limits[held.labels[i]!]!).length / held.count;
+  return acceptedBy(held, thresholds[0]!.values).filter((value) => value === 0).length / held.count;
 }

@@ -1,7 +1,8 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { type Attack, type AttackOutcome, type FixedEpsilonAttack, type MinimalAttack, runAttack } from "../../src/attacks/attack.ts";
-import { bestOfAttacks, nearestClasses, overRestarts, overTargets } from "../../src/attacks/combine.ts";
+import { bestOfAttacks, overRestarts, overTargets } from "../../src/attacks/combine.ts";
 import { misclassified } from "../../src/attacks/criteria.ts";
+import { nearestClasses } from "../../src/attacks/nearest-classes.ts";
 import { Problem } from "../../src/attacks/problem.ts";
 import { UserError } from "../../src/core/errors.ts";
 import { linearModel } from "../support/attacked-models.ts";
@@ -80,6 +81,18 @@ describe("over targets", () => {
       [0, 2],
     ]);
     expect(Array.from(problem.queries.scores)).toEqual([1, 1, 1]);
+  });
+
+  it("takes priors into account, as the decision does", async () => {
+    const rows = [0, 1, 2].map((c) => [0, 1, 2].map((k) => Number(k === c)));
+    const frequent = linearModel({ rows, logPriors: [0, 0, 0.5] });
+    const problem = new Problem({ model: frequent, ...samples, criterion: misclassified, seed: 0, sampleIndices: [0, 1, 2] });
+    expect(await nearestClasses(problem, 2)).toEqual([
+      [2, 1],
+      [2, 1],
+      [2, 0],
+    ]);
+    await frequent.release();
   });
 
   it("leaves a targeted run as it is", async () => {

@@ -1,3 +1,4 @@
+import { execFileSync, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import {
   chmodSync,
@@ -16,7 +17,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { UserError } from "../../src/core/errors.ts";
-import { replaceAtomic, requireWritable, writeFileAtomic } from "../../src/core/files.ts";
+import { readFileAtMost, replaceAtomic, requireWritable, writeFileAtomic } from "../../src/core/files.ts";
 
 vi.mock("node:fs", async (importOriginal) => {
   const original = await importOriginal<typeof fs>();
@@ -42,6 +43,30 @@ function asOrdinaryUser(action: () => void): void {
     if (isRoot) process.seteuid?.(0);
   }
 }
+
+const hasMkfifo = spawnSync("mkfifo", ["--version"]).error === undefined;
+
+describe("readFileAtMost", () => {
+  it("reads as many bytes as it may, and refuses one more", () => {
+    const path = join(folder, "labels.csv");
+    writeFileSync(path, "file");
+    expect(readFileAtMost(path, 4).toString()).toBe("file");
+    expect(() => readFileAtMost(path, 3)).toThrow(new UserError(`cannot read ${path}: 4 bytes, more than the 3 that are read at most`));
+  });
+
+  it("refuses what is not there, and a folder", () => {
+    const path = join(folder, "none");
+    expect(() => readFileAtMost(path, 4)).toThrow(UserError);
+    expect(() => readFileAtMost(path, 4)).toThrow(`cannot read ${path}: ENOENT`);
+    expect(() => readFileAtMost(folder, 1e6)).toThrow(new UserError(`cannot read ${folder}: it is a folder, not a file`));
+  });
+
+  it.runIf(hasMkfifo)("does not wait for a pipe that nobody writes to", () => {
+    const path = join(folder, "labels.csv");
+    execFileSync("mkfifo", [path]);
+    expect(() => readFileAtMost(path, 4)).toThrow(new UserError(`cannot read ${path}: it is a device or a pipe, not a file`));
+  });
+});
 
 describe("writeFileAtomic", () => {
   it("keeps what it replaces where it is told to", () => {

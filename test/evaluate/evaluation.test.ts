@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { acceptedBy } from "../../src/classify/classification.ts";
 import type { Classification } from "../../src/classify/classifier.ts";
 import { Random } from "../../src/core/random.ts";
-import { acceptedAt, type Evaluation } from "../../src/evaluate/evaluation.ts";
+import type { Evaluation } from "../../src/evaluate/evaluation.ts";
 import { evaluateInDistribution } from "../../src/evaluate/in-distribution.ts";
 import { evaluateOutOfDistribution } from "../../src/evaluate/out-of-distribution.ts";
 import { renderTable } from "../../src/evaluate/summary.ts";
@@ -32,14 +33,14 @@ describe("evaluation", () => {
   const truth = Int32Array.of(0, 0, 1, 0, 1);
 
   it("rejects strictly below the threshold of the winning class", () => {
-    expect([...acceptedAt(inside, thresholds[0]!)]).toEqual([1, 0, 1, 1, 1]);
+    expect([...acceptedBy(inside, thresholds[0]!.values)]).toEqual([1, 0, 1, 1, 1]);
   });
 
   it("compares in float32, as the model file does", () => {
     // float32(0.7) is below 0.7: compared in float64, a log-likelihood at the threshold would be rejected.
     const atThreshold = classified([[0.7, 0]]);
     const sets = [{ percentile: 1, values: [0.7, 0.7], source: "training" as const }];
-    expect([...acceptedAt(atThreshold, sets[0]!)]).toEqual([1]);
+    expect([...acceptedBy(atThreshold, sets[0]!.values)]).toEqual([1]);
     expect(evaluateOutOfDistribution(atThreshold, atThreshold, 2, sets).rejection[0]!.perClassRejectionRate).toBe(1 / 2);
   });
 

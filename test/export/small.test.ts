@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
+import { loadAttackedModel } from "../../src/attacks/model.ts";
 import { Classifier } from "../../src/classify/classifier.ts";
 import { InputGradients } from "../../src/classify/input-gradients.ts";
 import { decodeModelFile, encodeModelFile, type ModelFile, readModelFile } from "../../src/classify/model-file.ts";
@@ -120,11 +121,13 @@ it("what an export does to images that should be refused is what an evaluation s
   await exported.release();
 });
 
-it("an export is not exported again, has no gradients, and 8 bits want images", async () => {
+it("an export is not exported again, nor attacked, has no gradients, and 8 bits want images", async () => {
   const half = await make("onnx-fp16", false);
-  await expect(exportSmall(half, "onnx-int8", { isWeightsOnly: true })).rejects.toThrow("export the original file");
-  await expect(exportSmall(half, "onnx-fp16", { isWeightsOnly: false })).rejects.toThrow("export the original file");
-  await expect(InputGradients.load(half, 1)).rejects.toThrow("gradients need the original file");
+  const notFloats = "the weights are not stored in float32, as in files of sdim export; take the original file";
+  await expect(exportSmall(half, "onnx-int8", { isWeightsOnly: true })).rejects.toThrow("export the original file, not an export");
+  await expect(exportSmall(half, "onnx-fp16", { isWeightsOnly: false })).rejects.toThrow(`export: ${notFloats}`);
+  await expect(InputGradients.load(half, 1)).rejects.toThrow(`input gradients: ${notFloats}`);
+  expect(() => loadAttackedModel(half)).toThrow(`attack: ${notFloats}`);
   await expect(exportSmall(readModelFile(path), "onnx-int8", { isWeightsOnly: false })).rejects.toThrow("--weights-only");
 });
 

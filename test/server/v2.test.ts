@@ -164,6 +164,11 @@ describe("Open Inference Protocol v2", () => {
       /got binary_data_size 1680 and 0 bytes/,
     ],
     ["an unknown output", { ...withData({}), outputs: [{ name: "lable" }] }, /unknown output "lable": did you mean "label"/],
+    [
+      "an output that is like none",
+      { ...withData({}), outputs: [{ name: "saliency" }] },
+      /unknown output "saliency": Known: label, accepted/,
+    ],
     ["an output twice", { ...withData({}), outputs: [{ name: "label" }, { name: "label" }] }, /asked for twice/],
     [
       "a flag that is none",

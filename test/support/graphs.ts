@@ -21,7 +21,7 @@ export function randomTensor(random: Random, shape: readonly number[], draw: (ra
   return { shape, data: Float64Array.from({ length: sizeOf(shape) }, () => Math.fround(draw(random))) };
 }
 
-export function toArray(dtype: DType, data: Float64Array): TensorData {
+function toArray(dtype: DType, data: Float64Array): TensorData {
   if (dtype === "float32") return Float32Array.from(data);
   return dtype === "int64" ? BigInt64Array.from(data, BigInt) : Uint8Array.from(data);
 }

@@ -11,7 +11,7 @@ export interface MatOptions {
 export const stored = { int8: 1, uint8: 2, int16: 3, uint16: 4, int32: 5, uint32: 6, single: 7, double: 9 } as const;
 export type StoredAs = keyof typeof stored;
 /** Array classes: what values are to MATLAB. */
-export const classes = { cell: 1, char: 4, double: 6, single: 7, int8: 8, uint8: 9 } as const;
+const classes = { cell: 1, char: 4, double: 6, single: 7, int8: 8, uint8: 9 } as const;
 
 export interface MatVariable {
   readonly name: string;

@@ -5,7 +5,7 @@ export type View = { readonly kind: "classify" } | { readonly kind: "runs"; read
 
 export const runsAddress = (id?: string): string => (id === undefined ? "#/runs" : `#/runs/${encodeURIComponent(id)}`);
 
-export function viewOf(hash: string): View {
+function viewOf(hash: string): View {
   const [, kind, ...rest] = hash.split("/");
   if (kind !== "runs") return { kind: "classify" };
   const id = rest.join("/");

@@ -4,7 +4,7 @@ import { interruptible } from "../interrupt.ts";
 import { duration, ProgressLine } from "../output.ts";
 
 /** `cw-l2: 128 of 1000 images  12 min 3 s left`; parts found in a folder do not count for the time. */
-export function describeAttack(what: string, { done, total, reused }: ChunkProgress, images: number, elapsedSeconds: number): string {
+function describeAttack(what: string, { done, total, reused }: ChunkProgress, images: number, elapsedSeconds: number): string {
   const made = done - reused;
   const left = made > 0 && done < total ? `  ${duration((elapsedSeconds / made) * (total - done))} left` : "";
   return `${what}: ${Math.floor((done / total) * images)} of ${images} images${left}`;

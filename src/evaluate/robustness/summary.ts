@@ -1,7 +1,7 @@
 import type { AttackOutcome, AttackResult } from "../../attacks/attack.ts";
 import { type Criterion, criteria, judge } from "../../attacks/criteria.ts";
 import type { AttackedModel } from "../../attacks/model.ts";
-import { attackRates } from "../../attacks/rates.ts";
+import { acceptedAt, attackRates } from "../../attacks/rates.ts";
 import type { ThresholdSet } from "../../classify/card.ts";
 import { UserError } from "../../core/errors.ts";
 import { type Rate, rate, unmeasured, withoutInterval } from "./rate.ts";
@@ -121,7 +121,7 @@ interface View {
 function summariseAt(result: AttackResult, outcome: AttackOutcome, view: View): PercentileSummary {
   const { percentile, thresholds, measured, plain } = view;
   const rates = attackRates(result, outcome, thresholds);
-  const accepted = acceptedBefore(result, thresholds);
+  const accepted = acceptedAt(result.clean, thresholds);
   const kept = (values: Uint8Array) => values.map((value, i) => value & accepted[i]!);
   const ofAccepted = attackRates(
     { ...result, attacked: kept(result.attacked) },
@@ -147,12 +147,6 @@ const groupRates = (
   detection: measured(rate(rejectedSuccessful, successful)),
   evasion: measured(rate(evading, attacked)),
 });
-
-/** Whether the original images are accepted by these thresholds, [N]. */
-export function acceptedBefore({ clean, labels }: AttackResult, thresholds: ArrayLike<number>): Uint8Array {
-  const classes = clean.classLogLikelihoods.length / labels.length;
-  return Uint8Array.from(clean.labels, (label, i) => Number(clean.classLogLikelihoods[i * classes + label]! >= thresholds[label]!));
-}
 
 const total = (values: Uint8Array | Uint32Array): number => {
   let sum = 0;

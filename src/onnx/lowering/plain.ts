@@ -22,11 +22,9 @@ const unaryOps: Record<Exclude<UnaryFn, "step">, string> = {
   relu: "Relu",
   sigmoid: "Sigmoid",
   softplus: "Softplus",
-  tanh: "Tanh",
-  abs: "Abs",
 };
 const binaryOps: Record<BinaryFn, string> = { add: "Add", sub: "Sub", mul: "Mul", div: "Div", maximum: "Max", minimum: "Min" };
-const compareOps: Record<CompareFn, string> = { less: "Less", greater: "Greater", greaterOrEqual: "GreaterOrEqual", equal: "Equal" };
+const compareOps: Record<CompareFn, string> = { greater: "Greater", greaterOrEqual: "GreaterOrEqual", equal: "Equal" };
 const reduceOps: Record<ReduceFn, string> = { sum: "ReduceSum", mean: "ReduceMean", max: "ReduceMax" };
 
 /** ONNX's number of each element type. */

@@ -1,9 +1,9 @@
 import type { Worker } from "node:worker_threads";
 import type { ModelCard } from "../../classify/card.ts";
 import type { ImageBatch } from "../../classify/classifier.ts";
-import { InternalError, messageOf, UserError } from "../../core/errors.ts";
+import { InternalError, messageOf } from "../../core/errors.ts";
 import { closeBeforeExit } from "../../core/exit.ts";
-import { entryBeside, startWorker } from "../../core/worker.ts";
+import { entryBeside, errorOf, startWorker } from "../../core/worker.ts";
 import type { Answer, Inferred, NumberedRequest, Request, Value } from "./messages.ts";
 
 interface Pending {
@@ -75,11 +75,7 @@ export class InferenceThread {
   private settle(answer: Answer): void {
     const pending = this.pending.get(answer.id);
     this.pending.delete(answer.id);
-    if ("failure" in answer) {
-      const { message, isMistake } = answer.failure;
-      pending?.reject(isMistake ? new UserError(message) : new InternalError(message));
-    } else {
-      pending?.resolve(answer.value);
-    }
+    if ("failure" in answer) pending?.reject(errorOf(answer.failure));
+    else pending?.resolve(answer.value);
   }
 }

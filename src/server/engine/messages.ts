@@ -1,5 +1,6 @@
 import type { ModelCard } from "../../classify/card.ts";
 import type { Classification, ImageBatch } from "../../classify/classifier.ts";
+import type { Failure } from "../../core/worker.ts";
 
 // What the server and its inference threads say to each other. Every request has a number, and gets one answer with that number.
 
@@ -44,10 +45,5 @@ export interface NumberedRequest {
   readonly request: Request;
 }
 
-export interface Failure {
-  readonly message: string;
-  /** Whether the model file is to blame, not we. */
-  readonly isMistake: boolean;
-}
-
+/** A mistake is the model file's. */
 export type Answer = { readonly id: number; readonly value: Value } | { readonly id: number; readonly failure: Failure };

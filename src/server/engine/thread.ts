@@ -2,6 +2,7 @@ import { parentPort } from "node:worker_threads";
 import { Classifier, type ClassifyOptions, type ImageBatch } from "../../classify/classifier.ts";
 import { decodeModelFile } from "../../classify/model-file.ts";
 import { InternalError, messageOf, UserError } from "../../core/errors.ts";
+import { failureOf } from "../../core/worker.ts";
 import type { Answer, Inferred, LoadRequest, NumberedRequest, Request, Value } from "./messages.ts";
 
 // An inference thread: holds a classifier of every model, with one thread of ONNX Runtime, and answers one request after another.
@@ -77,7 +78,7 @@ async function answer({ id, request }: NumberedRequest): Promise<void> {
   try {
     reply = { id, value: await handle(request) };
   } catch (error) {
-    reply = { id, failure: { message: messageOf(error), isMistake: error instanceof UserError } };
+    reply = { id, failure: failureOf(error) };
   }
   port.postMessage(reply);
 }

@@ -1,6 +1,6 @@
 import type { Worker } from "node:worker_threads";
 import { InternalError, messageOf } from "../../core/errors.ts";
-import { entryBeside, startWorker } from "../../core/worker.ts";
+import { entryBeside, errorOf, startWorker } from "../../core/worker.ts";
 import { requireFolder } from "../../evaluate/run-view.ts";
 import { HttpError, overloaded } from "../errors.ts";
 import type { Answer, Question } from "./messages.ts";
@@ -88,10 +88,7 @@ export class RunsReader {
   private settle(answer: Answer): void {
     const pending = this.waiting.shift();
     if ("json" in answer) pending?.resolve(answer.json);
-    else
-      pending?.reject(
-        answer.failure.isMistake ? new HttpError(404, "unknown_run", answer.failure.message) : new InternalError(answer.failure.message),
-      );
+    else pending?.reject(answer.failure.isMistake ? new HttpError(404, "unknown_run", answer.failure.message) : errorOf(answer.failure));
   }
 
   /** What waits fails with the thread; the next question starts another. */

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { InternalError, messageOf, UserError } from "../../core/errors.ts";
+import { InternalError } from "../../core/errors.ts";
+import { failureOf } from "../../core/worker.ts";
 import { RunFolder } from "../../evaluate/run-view.ts";
 import type { Answer, Question } from "./messages.ts";
 
@@ -13,7 +14,7 @@ function answer(question: Question): Answer {
   try {
     return { json: JSON.stringify(question.kind === "list" ? folder.list() : folder.read(question.id)) };
   } catch (error) {
-    return { failure: { message: messageOf(error), isMistake: error instanceof UserError } };
+    return { failure: failureOf(error) };
   }
 }
 

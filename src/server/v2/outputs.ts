@@ -1,5 +1,5 @@
-import { closest } from "fastest-levenshtein";
 import type { ModelCard } from "../../classify/card.ts";
+import { oneOf } from "../../core/names.ts";
 import type { Verdict } from "../engine/batcher.ts";
 import type { InferRequest } from "../schemas.ts";
 import { wrong } from "./request.ts";
@@ -32,15 +32,12 @@ export interface WantedOutput {
   readonly isBinary: boolean;
 }
 
-/** Those asked for, else all. Errors: HttpError 400 for an unknown one or one asked for twice. */
+/** Those asked for, else all. Errors: UserError for an unknown one, HttpError 400 for one asked for twice: both are answered alike. */
 export function wantedOutputs({ outputs: asked, parameters }: InferRequest): readonly WantedOutput[] {
   const byDefault = flag(parameters, "binary_data_output") ?? false;
   const wanted = asked ?? [...outputs.keys()].map((name) => ({ name, parameters: undefined }));
   return wanted.map(({ name, parameters: own }, i) => {
-    if (!outputs.has(name)) {
-      const names = [...outputs.keys()];
-      throw wrong(`unknown output "${name}": did you mean "${closest(name, names)}"? Known: ${names.join(", ")}`);
-    }
+    oneOf("output", name, [...outputs.keys()]);
     if (wanted.findIndex((one) => one.name === name) < i) throw wrong(`output "${name}" is asked for twice`);
     if (own?.["classification"] !== undefined) throw wrong(`output "${name}": the classification extension is not supported`);
     return { name, isBinary: flag(own, "binary_data") ?? byDefault };
