@@ -29,6 +29,8 @@ export function requireSamples(model: AttackedModel, { images, labels, targets, 
 /** Errors: UserError when it is negative, no number, or larger than the distance of any two images. */
 export function requireEpsilon(distance: Distance, epsilon: number, shape: ImageShape): void {
   if (!Number.isFinite(epsilon) || epsilon < 0) throw new UserError(`epsilon: expected a number of at least 0, got ${epsilon}`);
+  if (distance === "l0" && !Number.isInteger(epsilon))
+    throw new UserError(`epsilon: l0 counts pixels; expected a whole number, got ${epsilon}`);
   if (epsilon <= diameter(distance, shape)) return;
   const example = distance === "linf" ? `; 8 of 255 grey levels is ${8 / 255}` : "";
   throw new UserError(

@@ -35,6 +35,9 @@ export function thresholdsAt(card: ModelCard, percentile: number, source?: Calib
   throw new UserError(`percentile ${percentile}: the model file has thresholds at ${known}. ${remedy}`);
 }
 
+/** What is looked at when nothing else is said: the percentile in force, and the paper's 1 and 2. */
+export const usualPercentiles = ({ calibration: { percentile } }: ModelCard): number[] => [...new Set([percentile, 1, 2])];
+
 /** The card with `calibration` and no other: what is left when the score that thresholds are of has changed. */
 export function withOnlyCalibration(card: ModelCard, calibration: Calibration): ModelCard {
   const { otherCalibrations: _, ...rest } = card;

@@ -66,13 +66,17 @@ export function reasonOf(error: unknown, name: string): string {
   return error.message.replace(`${name}: `, "");
 }
 
+/** Decoders say the same several times, in lines. */
+const inOneLine = (text: string): string =>
+  [...new Set(text.split("\n").map((line) => line.trim()))].filter((line) => line !== "").join("; ");
+
 async function reading<T>(name: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (error instanceof UserError) throw error;
     if ((error as NodeJS.ErrnoException).code === "ENOENT") throw new UserError(`${name}: there is no such file`, { cause: error });
-    throw new UserError(`${name}: cannot be read as an image: ${accepted} (${messageOf(error)})`, {
+    throw new UserError(`${name}: cannot be read as an image: ${accepted} (${inOneLine(messageOf(error))})`, {
       cause: error,
     });
   }

@@ -1,4 +1,4 @@
-import { calibrationsOf, sourceOf, thresholdsAt } from "../classify/calibrations.ts";
+import { calibrationsOf, sourceOf, thresholdsAt, usualPercentiles } from "../classify/calibrations.ts";
 import type { ModelCard } from "../classify/card.ts";
 import type { Classification, Classifier } from "../classify/classifier.ts";
 import { TrainingFailed, UserError } from "../core/errors.ts";
@@ -11,7 +11,7 @@ import { evaluateOutOfDistribution } from "./out-of-distribution.ts";
 export interface EvaluateOptions extends Pick<InDistributionOptions, "risks" | "coverages"> {
   /** Data the classifier should refuse. */
   readonly ood?: readonly ImageSet[];
-  /** Percentiles of the thresholds, each one the model file carries; default 1 and 2. Of every source the file has thresholds from. */
+  /** Percentiles of the thresholds, each one the model file carries; default: `usualPercentiles`. Of every source the file has thresholds from. */
   readonly percentiles?: readonly number[];
   /** The model's name in the result. */
   readonly model?: string;
@@ -33,8 +33,8 @@ export interface EvaluationRun {
  * range; TrainingFailed when it gives numbers that cannot be compared (NaN).
  */
 export async function evaluate(classifier: Classifier, data: ImageSet, options: EvaluateOptions = {}): Promise<EvaluationRun> {
-  const { ood = [], percentiles = [1, 2], model = "", onProgress, risks, coverages } = options;
   const { card, logPriors } = classifier;
+  const { ood = [], percentiles = usualPercentiles(card), model = "", onProgress, risks, coverages } = options;
   const thresholds = thresholdsOf(card, percentiles);
   if (data.classNames.join("\n") !== card.classNames.join("\n")) {
     throw new UserError(

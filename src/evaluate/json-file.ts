@@ -15,6 +15,9 @@ export function readJsonFile<T>(path: string, schema: z.ZodType<T>, writer: stri
     if (found.size > largestFile) throw new Error(`${found.size} bytes, more than the ${largestFile} that are read at most`);
     json = JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
+    // What JSON.parse says holds a piece of the file, which may be anything.
+    if (error instanceof SyntaxError)
+      throw new UserError(`${path}: expected JSON that ${writer} wrote, got something else`, { cause: error });
     throw new UserError(`${path}: cannot be read as JSON: ${messageOf(error)}`, { cause: error });
   }
   const parsed = schema.safeParse(json);

@@ -62,7 +62,7 @@ export async function beginWith(
   if (otherEncoder !== undefined) {
     const shapes = [earlier.shapes.get(otherEncoder)?.join(" x ") ?? "none", fresh.get(otherEncoder)?.shape.join(" x ")];
     throw new UserError(
-      `--from: the encoder of ${from} is not this one's: ${otherEncoder} is ${shapes[0]} there, ${shapes[1]} here; channels, depth, widths and dimension must be the same`,
+      `--from: the encoder of ${from} is not this one's: ${otherEncoder} is ${shapes[0]} there, ${shapes[1]} here; channels (--channels), depth, widths and dimension must be the same`,
     );
   }
   const [state, taken] = [new Map(fresh), await earlier.state()];

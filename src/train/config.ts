@@ -165,6 +165,15 @@ export const savedConfigSchema = z.preprocess(
   trainConfigSchema,
 );
 
+/** The keys that say how thresholds are taken, once the training is over. */
+export const calibrationKeys = ["rejectBy", "percentile", "thresholdsFrom", "thresholdsFor"] as const satisfies (keyof TrainConfig)[];
+
+/** The training of `config`, calibrated as `other` says. */
+export const withCalibrationOf = (config: TrainConfig, other: TrainConfig): TrainConfig => ({
+  ...config,
+  ...Object.fromEntries(calibrationKeys.map((key) => [key, other[key]])),
+});
+
 /** Of what is trained: what it rejects by is decided when it is calibrated. */
 export function modelConfigOf(config: TrainConfig, classes: number, channels: 1 | 3): ModelConfig {
   const { head, depth, widths, imageSize, dimension, critic, localFeatures, logSigmaFloor } = config;

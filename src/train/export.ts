@@ -93,9 +93,19 @@ export async function writeModel(
     }
     file = withCard(file, putInForce(file.card, config.thresholdsFrom, percentile));
   }
+  noteNeverRight(file, onNote);
   const modelPath = join(out, modelName);
   writeFileAtomic(modelPath, encodeModelFile(file));
   return { model: file, modelPath };
+}
+
+/** With one threshold for all classes a class may do without any correct image; a user should know. */
+function noteNeverRight({ card: { calibration, classNames } }: ModelFile, onNote?: (note: string) => void): void {
+  const never = classNames.filter((_, c) => calibration.counts[c] === 0).map((name) => `"${name}"`);
+  if (never.length > 0)
+    onNote?.(
+      `no image of class ${never.join(", ")} is classified correctly: the model never says so. Train longer, or with --mean-spread 0.1`,
+    );
 }
 
 function trainingLogPriors({ labels, classNames }: ImageSet): Float32Array {

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
@@ -32,6 +32,7 @@ export function lockHolder(out: string): LockHolder | undefined {
 export function lockFolder(out: string): () => void {
   const [path, folder] = [lockPath(out), resolve(out)];
   const began = beginOf(process.pid);
+  const isNew = !existsSync(out);
   const own: LockHolder = { pid: process.pid, host: hostname(), ...(began === undefined ? {} : { began }) };
   try {
     makeFolder(out);
@@ -45,6 +46,8 @@ export function lockFolder(out: string): () => void {
   return () => {
     ours.delete(folder);
     if (isDeepStrictEqual(readHolder(path), own)) rmSync(path, { force: true });
+    // Nothing came of it.
+    if (isNew && existsSync(out) && readdirSync(out).length === 0) rmdirSync(out);
   };
 }
 

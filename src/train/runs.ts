@@ -108,6 +108,8 @@ function stateOf({ problem, isFinished, position, isRunning }: Findings): RunSta
     return isRunning ? { kind: "running", step: 0, steps: null } : { kind: "broken", reason: "it ended before its first checkpoint" };
   const last = position.history.at(-1);
   const steps = last ? stepsOf(position.config, Math.round(last.step / last.epoch)) : null;
+  if (!isRunning && steps !== null && position.step >= steps)
+    return { kind: "broken", reason: "trained to the end, but without a model file: --resume makes it, or says why not" };
   return { kind: isRunning ? "running" : "stopped", step: position.step, steps };
 }
 

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import type { ModelFile } from "../classify/model-file.ts";
+import { isDeepStrictEqual } from "node:util";
+import { type ModelFile, readModelFile } from "../classify/model-file.ts";
 import { UserError } from "../core/errors.ts";
 import { writeFileAtomic } from "../core/files.ts";
 import { type BatchSource, InThreadBatches } from "../data/batch-source.ts";
@@ -22,7 +23,7 @@ import {
   previousCheckpointPath,
   sameConfig,
 } from "./checkpoint.ts";
-import { lossConfigOf, modelConfigOf, type TrainConfig } from "./config.ts";
+import { lossConfigOf, modelConfigOf, type TrainConfig, withCalibrationOf } from "./config.ts";
 import { channelsOf, exportedWeights, modelName, type TrainingData, uncalibratedModel, writeModel } from "./export.ts";
 import { initialState } from "./initialise.ts";
 import { lockFolder } from "./lock.ts";
@@ -63,6 +64,8 @@ export interface TrainResult {
   readonly model: ModelFile;
   readonly history: readonly HistoryRecord[];
   readonly epochs: readonly EpochRecord[];
+  /** Whether the model file was there already, of the last step, and was left as it was. */
+  readonly wasThere: boolean;
   /** Over all sessions, calibration included. */
   readonly elapsedSeconds: number;
 }
@@ -101,7 +104,8 @@ async function trainFrom(checkpoint: Checkpoint | undefined, channels: 1 | 3, op
   });
   const { stepsPerEpoch } = new BatchOrder(training.count, config.batchSize, config.seed);
   const start = checkpoint ?? (await freshStart(options, step, training));
-  if (!checkpoint) beginFolder(out, config);
+  if (!checkpoint) beginFolder(out);
+  writeFileAtomic(join(out, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
   const batches = batchesOf(training, config, start.position.step, options.batchThread ?? true);
   let trained: Checkpoint;
   try {
@@ -115,6 +119,7 @@ async function trainFrom(checkpoint: Checkpoint | undefined, channels: 1 | 3, op
   } finally {
     await batches.close();
   }
+  if (checkpoint && isFinished(checkpoint, trained, options)) return alreadyFinished(trained, options);
   return finish(trained, step, split, options);
 }
 
@@ -132,7 +137,7 @@ function requireEveryClass({ name, split, classNames, labels, count }: ImageSet)
 function checkpointOf({ out, resume, force, config, data }: TrainOptions): LoadedCheckpoint | undefined {
   if (resume) {
     const checkpoint = loadCheckpoint(out);
-    if (!sameConfig(checkpoint.position.config, config)) {
+    if (!sameConfig(withCalibrationOf(checkpoint.position.config, config), config)) {
       throw new UserError(`--resume: ${out} was trained with another config; leave the options out to go on with its own`);
     }
     const { name, split, fingerprint } = checkpoint.position.data;
@@ -143,7 +148,7 @@ function checkpointOf({ out, resume, force, config, data }: TrainOptions): Loade
         : `other data than ${data.name} (${data.split})`;
       throw new UserError(`--resume: ${out} was trained on ${name} (${split}), ${other}`);
     }
-    return checkpoint;
+    return { ...checkpoint, position: { ...checkpoint.position, config } };
   }
   if (existsSync(out) && !statSync(out).isDirectory()) throw new UserError(`${out}: is a file; expected a folder for the run`);
   if (!force && existsSync(out) && readdirSync(out).length > 0) {
@@ -158,10 +163,9 @@ function useOlder({ position }: Checkpoint, damage: string, { out, onNote }: Tra
   renameSync(previousCheckpointPath(out), checkpointPath(out));
 }
 
-function beginFolder(out: string, config: TrainConfig): void {
+function beginFolder(out: string): void {
   // What an earlier run left must not pass for this one's, should it be killed before its first checkpoint.
   for (const path of [checkpointPath(out), previousCheckpointPath(out), join(out, modelName)]) if (existsSync(path)) rmSync(path);
-  writeFileAtomic(join(out, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
 }
 
 async function freshStart(
@@ -224,6 +228,19 @@ function bookkeeping(
   };
 }
 
+/** Whether nothing was left to do, so that the model file, which may have been calibrated anew since, can stay as it is. */
+const isFinished = (before: LoadedCheckpoint, after: Checkpoint, { config, out }: TrainOptions): boolean =>
+  after.position.step === before.position.step &&
+  existsSync(join(out, modelName)) &&
+  isDeepStrictEqual(readModelFile(join(out, modelName)).card.training["config"], config);
+
+function alreadyFinished({ position }: Checkpoint, { out, onNote }: TrainOptions): TrainResult {
+  const modelPath = join(out, modelName);
+  onNote?.(`${modelPath} is there already, of the last step: it is left as it is`);
+  const { history, epochs, elapsedSeconds } = position;
+  return { modelPath, model: readModelFile(modelPath), history, epochs, elapsedSeconds, wasThere: true };
+}
+
 /** Exports, calibrates, and writes the model file. */
 async function finish(
   { position, state, kept }: Checkpoint,
@@ -245,6 +262,7 @@ async function finish(
     model,
     history: position.history,
     epochs: position.epochs,
+    wasThere: false,
     elapsedSeconds: position.elapsedSeconds + (performance.now() - startedAt) / 1000,
   };
 }

@@ -95,6 +95,12 @@ describe("bad input of an attack", () => {
       options: { epsilons: [3] },
       message: "an l0 distance of these images is at most 2, got 3",
     },
+    {
+      what: "a part of a pixel",
+      attack: "local-search",
+      options: { epsilons: [0.5] },
+      message: "epsilon: l0 counts pixels; expected a whole number, got 0.5",
+    },
     { what: "no epsilons", options: { epsilons: [] }, message: "fgsm: needs epsilons (--epsilon)" },
     { what: "a seed that is none", options: { seed: -1 }, message: "seed: expected a whole number" },
   ];
@@ -142,7 +148,9 @@ it("an attack that looks at guides without saying so is refused", async () => {
 it("where nothing is classified correctly nothing is attacked, and that is no error", async () => {
   const wrong = { images: good.images, labels: Int32Array.of(1, 0) };
   for (const name of attackNames.filter((known) => known !== "match-mean")) {
-    const { outcomes, attacked } = await runAttack(model, wrong, makeAttack(name), { epsilons: [0.1] });
+    const { outcomes, attacked } = await runAttack(model, wrong, makeAttack(name), {
+      epsilons: [makeAttack(name).distance === "l0" ? 1 : 0.1],
+    });
     expect(Array.from(attacked)).toEqual([0, 0]);
     expect(outcomes[0]!.images).toEqual(wrong.images);
     expect(Array.from(outcomes[0]!.success)).toEqual([0, 0]);

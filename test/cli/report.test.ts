@@ -160,7 +160,7 @@ describe("records are judged before they are shown", () => {
 
   it("a file that is none", () => {
     expect(() => readRecord("none.json")).toThrow("there is no such file");
-    expect(() => readRecord("README.md")).toThrow("cannot be read as JSON");
+    expect(() => readRecord("README.md")).toThrow("README.md: expected JSON that sdim evaluate --out wrote, got something else");
     expect(() => readRecord("package.json")).toThrow("not a record of sdim evaluate --out");
   });
 });

@@ -27,7 +27,7 @@ describe("sdim reproduce", () => {
   it("makes tables from the models that are there, the paper's numbers beside ours", async () => {
     const { code, stdout, stderr } = await sdim("reproduce", "table1", "table2", "--data", "mnist", "--models", models, "--out", out);
     expect(code).toBe(0);
-    expect(stderr).toContain("mnist-softmax: not trained, its cells stay empty");
+    expect(stderr).toMatch(/mnist-softmax: no .*mnist-softmax\/model\.onnx, its cells stay empty/);
     const table = JSON.parse(readFileSync(join(out, "table1.json"), "utf8"));
     const [sdimRow, softmaxRow] = table.rows;
     expect(sdimRow.cells[0]).toMatchObject({ paper: 99.55 });
@@ -74,7 +74,7 @@ describe("sdim reproduce", () => {
     for (const [data, reason] of [
       ["fashion-mnist", "table5: is of no model that --data names"],
       ["mnist,foo", 'unknown --data "foo"'],
-      ["cifar10", "table5: needs the model cifar10; train it with --train"],
+      ["cifar10", "table5: needs the model cifar10; train it with --train, or name another folder"],
     ] as const)
       expect(await sdim("reproduce", "table5", "--models", models, "--out", out, "--data", data)).toMatchObject({
         code: 2,
@@ -84,5 +84,10 @@ describe("sdim reproduce", () => {
     const figure = await sdim("reproduce", "figure2", "--models", models, "--out", out);
     expect(figure).toMatchObject({ code: 2, stderr: expect.stringContaining("figure2: needs the model fashion-mnist") });
     expect(existsSync(join(out, "figure2.svg"))).toBe(false);
+    // What was measured is not replaced by dashes.
+    writeFileSync(join(out, "table2.md"), "measured");
+    const nowhere = await sdim("reproduce", "table2", "--models", "nope", "--out", out);
+    expect(nowhere).toMatchObject({ code: 2, stderr: expect.stringContaining("table2: none of the models is there") });
+    expect(readFileSync(join(out, "table2.md"), "utf8")).toBe("measured");
   });
 });

@@ -19,7 +19,7 @@ export interface AttackCommandOptions extends DataOptions {
   readonly targets?: string;
   readonly criterion?: string;
   readonly set?: Readonly<Record<string, unknown>>;
-  readonly percentile: readonly number[];
+  readonly percentile?: readonly number[];
   readonly seed: number;
   readonly out?: string;
   readonly grid?: string;

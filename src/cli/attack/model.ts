@@ -1,6 +1,6 @@
 import type { AttackedModel } from "../../attacks/model.ts";
 import { loadAttackedModel } from "../../attacks/model.ts";
-import { putInForce, sourceOf, thresholdsAt } from "../../classify/calibrations.ts";
+import { putInForce, sourceOf, thresholdsAt, usualPercentiles } from "../../classify/calibrations.ts";
 import type { ModelCard, ThresholdSet } from "../../classify/card.ts";
 import { readModelFile, withCard } from "../../classify/model-file.ts";
 import { fileDigest } from "../../core/files.ts";
@@ -17,14 +17,15 @@ export interface LoadedModel {
 }
 
 /**
- * Puts the thresholds of the first percentile in force. Errors: UserError when the file is none of ours or has no thresholds at a percentile.
+ * Puts the thresholds of the first percentile in force; by default those are. Errors: UserError when the file is none of ours or has no thresholds at a percentile.
  */
 export function loadForAttack(
   path: string,
-  percentiles: readonly number[],
+  asked: readonly number[] | undefined,
   { provider, threads }: { readonly provider?: Provider; readonly threads?: number },
 ): LoadedModel {
   const file = readModelFile(path);
+  const percentiles = asked ?? usualPercentiles(file.card);
   const thresholds = percentiles.map((percentile) => thresholdsAt(file.card, percentile));
   const card = putInForce(file.card, sourceOf(file.card.calibration), percentiles[0]!);
   const model = loadAttackedModel(withCard(file, card), {

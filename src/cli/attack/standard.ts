@@ -26,7 +26,7 @@ export async function attackStandard(loaded: LoadedModel, options: AttackCommand
   const { out, seed, epsilon, epsilonL2, chunk, quick, count } = options;
   if (quick && count !== undefined) throw new UserError(`--quick takes ${quickCount} images; leave out --count ${count}, or --quick`);
   const { data, samples } = await loadSamples(loaded, options.data, { ...options, ...(quick ? { usual: quickCount } : {}) });
-  const twin = options.twin === undefined ? undefined : loadForAttack(options.twin, options.percentile.slice(0, 1), options);
+  const twin = options.twin === undefined ? undefined : loadForAttack(options.twin, options.percentile?.slice(0, 1), options);
   requireTwin(loaded, twin);
   const epsilons = { linf: epsilon ?? standardEpsilons.linf, l2: epsilonL2 ?? standardEpsilons.l2 };
   const kept = out === undefined ? "nothing was kept: --out keeps finished parts" : `the same command goes on with what is in ${out}`;
@@ -88,7 +88,7 @@ async function page(
   { percentile, provider, threads }: AttackCommandOptions,
 ): Promise<string> {
   const classifier = await Classifier.load(path, { provider, ...(threads === undefined ? {} : { threads }) });
-  const run = await evaluate(classifier, data, { percentiles: percentile, model: path });
+  const run = await evaluate(classifier, data, { ...(percentile ? { percentiles: percentile } : {}), model: path });
   await classifier.release();
   const { card, logPriors } = classifier;
   const report = await assembleReport({

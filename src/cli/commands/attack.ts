@@ -36,7 +36,11 @@ export function addAttack(program: Command): void {
     .option("--targets <rule>", `classes aimed at: ${targetRules.join(", ")}, or a class by name (default: random)`)
     .option("--criterion <name>", `when an image is adversarial: ${[...criteria.keys()].join(", ")} (default: the attack's own)`)
     .option("--set <key=value>", "a setting of the attack, as often as needed", keyValue)
-    .option("--percentile <p,...>", "percentiles of the thresholds; attacks meet those of the first", numberList, [1, 2])
+    .option(
+      "--percentile <p,...>",
+      "percentiles of the thresholds; attacks meet those of the first (default: that in force, 1 and 2)",
+      numberList,
+    )
     .option("--seed <n>", "of everything random", wholeNumber, 0)
     .option("--out <folder>", "keep finished parts and the result here; the same command again goes on where it was stopped")
     .option("--chunk <n>", "images of a part (default: 64)", positiveWholeNumber)

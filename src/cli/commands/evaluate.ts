@@ -40,7 +40,7 @@ export function addEvaluate(program: Command): void {
     .addOption(dataOption(true))
     .addOption(dataDirOption())
     .addOption(new Option("--split <name>", "split to measure on").choices(["train", "val", "test"]).default("test"))
-    .option("--percentile <p,...>", "percentiles of the thresholds (default: 1,2)", numberList)
+    .option("--percentile <p,...>", "percentiles of the thresholds (default: that in force, 1 and 2)", numberList)
     .option("--resamples <n>", "bootstrap resamples of the intervals; 0: none (default: 1000)", wholeNumber)
     .option("--seed <n>", "of the synthetic sets and of the bootstrap", wholeNumber, 0)
     .option("--out <file>", "also write a record: the result with command, model's SHA-256, versions, machine, time")

@@ -10,7 +10,7 @@ import { evaluate } from "../../evaluate/evaluate.ts";
 import type { Evaluation } from "../../evaluate/evaluation.ts";
 import type { Provider } from "../../runtime/session.ts";
 import { loadCheckpoint } from "../../train/checkpoint.ts";
-import { type PresetName, resolveConfig, type TrainConfig } from "../../train/config.ts";
+import { calibrationKeys, type PresetName, resolveConfig, type TrainConfig } from "../../train/config.ts";
 import { type TrainResult, train } from "../../train/train.ts";
 import { interruptible } from "../interrupt.ts";
 import { TrainingView } from "../live-view.ts";
@@ -24,7 +24,7 @@ import {
   positiveWholeNumber,
   wholeNumber,
 } from "../options.ts";
-import { describeEarlyEnd, duration, note, ProgressLine, printJson, printLine } from "../output.ts";
+import { describeEarlyEnd, duration, note, ProgressLine, percent, printJson, printLine } from "../output.ts";
 import { type DataOptions, loadOptions, loadWithProgress, ownImageOptions, requireOwnImages } from "../own-images.ts";
 
 interface FreshOptions {
@@ -94,9 +94,12 @@ interface Start {
 function resumed(out: string, options: Readonly<Record<string, unknown>>): Start {
   const given = givenConfig(options);
   const { config, data } = loadCheckpoint(out).position;
-  const changed = Object.keys(given).filter((key) => JSON.stringify(given[key]) !== JSON.stringify(config[key as keyof TrainConfig]));
+  const isFree = (key: string) => (calibrationKeys as readonly string[]).includes(key);
+  const changed = Object.keys(given).filter(
+    (key) => !isFree(key) && JSON.stringify(given[key]) !== JSON.stringify(config[key as keyof TrainConfig]),
+  );
   if (changed.length > 0) throw new UserError(`--resume goes on with the run's own config; leave out ${changed.join(", ")}`);
-  return { config, data: data.name, loading: data.loading };
+  return { config: resolveConfig({ ...config, ...given }), data: data.name, loading: data.loading };
 }
 
 /** The config as given; training images are treated as the paper does for their data set, unless told otherwise. */
@@ -121,7 +124,7 @@ async function runTrain(options: TrainCommandOptions & Record<string, unknown>):
   // Before training: what is wrong with it is better known now than hours later.
   const test = await testSplit(spec, whole, whole.origin ? { ...loading, ...whole.origin.choices } : loading);
   const result = await trainWithProgress(options, start.config, data);
-  const accuracy = test && (await measure(result, test));
+  const accuracy = result.wasThere ? result.model.card.measured["testAccuracy"] : test && (await measure(result, test));
   if (options.json) {
     const { card } = result.model;
     printJson({
@@ -158,7 +161,8 @@ export async function trainWithProgress(machine: TrainingMachine, config: TrainC
   const { threads, checkpointEvery, checkpointMinutes, tensorboard, provider, resume, from, force } = machine;
   const view = new TrainingView();
   const line = new ProgressLine();
-  note(`training on ${data.count} images of ${data.name} (${data.split}) into ${machine.out}`);
+  const heldOut = config.validation > 0 ? `, ${percent(config.validation)} of every class held out,` : "";
+  note(`training on ${data.count} images of ${data.name} (${data.split})${heldOut} into ${machine.out}`);
   try {
     const result = await interruptible((signal) => {
       // What says that it is stopping must not be drawn over.

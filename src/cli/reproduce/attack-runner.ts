@@ -17,7 +17,7 @@ import type { AttackConsole } from "../attack/progress.ts";
 import { attackSource } from "../attack/record.ts";
 import { loadSamples } from "../attack/samples.ts";
 import { note } from "../output.ts";
-import { countOf, modelPath, type ReproduceOptions, trainedModel } from "./options.ts";
+import { countOf, modelPath, type ReproduceOptions, trainedModel, withoutModel } from "./options.ts";
 import type { Provenance } from "./write.ts";
 
 /** A model of the paper's with the images that are attacked. */
@@ -53,7 +53,7 @@ export class AttackRunner {
 
   private async load(model: PaperModel): Promise<Subject | undefined> {
     if ((await trainedModel(model, this.options)) === undefined) {
-      note(`${model.id}: not trained, its cells stay empty (--train trains it)`);
+      note(withoutModel(model, this.options, "its cells stay empty"));
       return undefined;
     }
     const { threads, dataDir } = this.options;

@@ -72,7 +72,9 @@ const modelsOf = (models: readonly PaperModel[], data: readonly string[], onlySd
 function required(name: string, models: readonly PaperModel[], options: ReproduceOptions): readonly PaperModel[] {
   if (models.length === 0) throw new UserError(`${name}: is of no model that --data names; leave --data out, or name others`);
   if (someTrained(models, options)) return models;
-  throw new UserError(`${name}: needs the model ${models.map(({ id }) => id).join(" or ")}; train it with --train`);
+  throw new UserError(
+    `${name}: needs the model ${models.map(({ id }) => id).join(" or ")}; train it with --train, or name another folder than ${options.models} with --models`,
+  );
 }
 
 async function attackedRows(

@@ -17,7 +17,7 @@ import { type MeasuredModel, table1, table2, table3, tablePercentiles } from "..
 import { type EvaluationRecord, evaluationRecord } from "../../evaluate/record.ts";
 import { classScores } from "../../evaluate/report/assemble.ts";
 import { note, ProgressLine, printLine } from "../output.ts";
-import { loading, outOfDistribution, type ReproduceOptions, trainedModel, trainingFactsPath } from "./options.ts";
+import { loading, outOfDistribution, type ReproduceOptions, trainedModel, trainingFactsPath, withoutModel } from "./options.ts";
 import { writeTable } from "./write.ts";
 
 const tables = { table1, table2, table3 };
@@ -53,8 +53,12 @@ export async function reproduceEvaluated(what: readonly string[], wanted: readon
     if (onlyFigures && !inFigures.some((data) => data === model.data)) continue;
     const path = await trainedModel(model, options);
     if (path !== undefined) measured.set(model.id, await measureModel(model, path, needs, options));
-    else note(`${model.id}: not trained, its cells stay empty (--train trains it)`);
+    else note(withoutModel(model, options, "its cells stay empty"));
   }
+  if (measured.size === 0 && !onlyFigures)
+    throw new UserError(
+      `${what.join(", ")}: none of the models is there; --train trains them, --models names another folder than ${options.models}`,
+    );
   const models: MeasuredModel[] = wanted.map((model) => {
     const found = measured.get(model.id);
     return { model, ...(found ? { measured: found } : {}) };
@@ -110,9 +114,10 @@ function writeCards(models: readonly MeasuredModel[], options: ReproduceOptions)
   }
 }
 
-async function writeFigure(name: FigureName, measured: Measured | undefined, { out }: ReproduceOptions): Promise<void> {
+async function writeFigure(name: FigureName, measured: Measured | undefined, { out, models }: ReproduceOptions): Promise<void> {
   const data = figures[name];
-  if (!measured) throw new UserError(`${name}: needs the model ${data}; train it with --train`);
+  if (!measured)
+    throw new UserError(`${name}: needs the model ${data}; train it with --train, or name another folder than ${models} with --models`);
   const { card, run, test } = measured;
   const [outside] = run.outOfDistribution;
   const set = run.evaluation.ood[0]!;

@@ -31,6 +31,10 @@ export interface ReproduceOptions {
 
 export const modelPath = ({ models }: ReproduceOptions, { id }: PaperModel): string => join(models, id, "model.onnx");
 
+/** What is done without a model that is not there. */
+export const withoutModel = (model: PaperModel, options: ReproduceOptions, consequence: string): string =>
+  `${model.id}: no ${modelPath(options, model)}, ${consequence} (--train trains it, --models names another folder)`;
+
 /** An attack's own number goes before its data set's; undefined: as many as the paper. */
 export const countOf = ({ count }: ReproduceOptions, data: string, attack: string): number | undefined =>
   typeof count === "object" ? (count.get(attack) ?? count.get(data)) : count;

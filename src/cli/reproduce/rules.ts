@@ -1,6 +1,7 @@
 import { Classifier } from "../../classify/classifier.ts";
 import { readModelFile, rejecting, withStatistics } from "../../classify/model-file.ts";
 import { circumstances, commandLine } from "../../core/circumstances.ts";
+import { UserError } from "../../core/errors.ts";
 import type { ImageSet } from "../../data/image-set.ts";
 import { loadDataset } from "../../data/registry.ts";
 import { synthesise, syntheticNames } from "../../data/synthetic.ts";
@@ -9,7 +10,7 @@ import { type LabelledVerdicts, type MeasuredRule, measureRules, rulesTable } fr
 import { measuredFile } from "../../evaluate/record.ts";
 import { runtimeVersion } from "../../runtime/session.ts";
 import { note, ProgressLine } from "../output.ts";
-import { loading, outOfDistribution, type ReproduceOptions, trainedModel } from "./options.ts";
+import { loading, outOfDistribution, type ReproduceOptions, trainedModel, withoutModel } from "./options.ts";
 import { type Provenance, writeTable } from "./write.ts";
 
 export const rulesName = "reject-rules";
@@ -21,7 +22,7 @@ export async function reproduceRules(wanted: readonly PaperModel[], options: Rep
   for (const model of wanted.filter(({ head }) => head === "sdim")) {
     const path = await trainedModel(model, options);
     if (path === undefined) {
-      note(`${model.id}: not trained, left out (--train trains it)`);
+      note(withoutModel(model, options, "left out"));
       continue;
     }
     const file = readModelFile(path);
@@ -38,6 +39,10 @@ export async function reproduceRules(wanted: readonly PaperModel[], options: Rep
       modelFile: measuredFile(path, file.card),
     });
   }
+  if (rows.length === 0)
+    throw new UserError(
+      `${rulesName}: none of the models is there; --train trains them, --models names another folder than ${options.models}`,
+    );
   writeTable(rulesTable(rows), records, options);
 }
 
