@@ -141,9 +141,9 @@ describe("an attack in parts", () => {
     const targets = nextClasses(samples);
     const jsma = makeAttack("jsma", {});
     const targeted = { ...samples, targets };
-    const whole = await run({ folder: join(folder, "a") }, jsma, targeted);
+    const whole = await run({ folder: join(folder, "a"), epsilons: [1, 2] }, jsma, targeted);
     // Carried over or not makes no difference to it.
-    const again = await run({ folder: join(folder, "a"), carryOver: true }, jsma, targeted);
+    const again = await run({ folder: join(folder, "a"), epsilons: [1, 2], carryOver: true }, jsma, targeted);
     expect(again).toEqual(whole);
     expect(again.targets).toEqual(targets);
     expect(again.outcomes[1]!.images).toBe(again.outcomes[0]!.images);

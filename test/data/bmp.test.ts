@@ -150,8 +150,8 @@ describe("a BMP file", () => {
 
   it("that asks for more than 100 megapixels is refused by its header", async () => {
     writeFileSync(path, bmp({ width: 20_000, height: 20_000, bits: 24, rows: [] }));
-    await expect(readPicture(path, 3)).rejects.toThrow(`${path}: a BMP of 20000 x 20000 pixels: more than`);
-    await expect(readPictureHeader(path)).rejects.toThrow("more than");
+    await expect(readPicture(path, 3)).rejects.toThrow(`${path}: 20000 x 20000 pixels, more than the 100,000,000 that are read`);
+    expect(await readPictureHeader(path)).toEqual({ pixelCount: 4e8, isStoredGrey: false });
   });
 
   it.each([
