@@ -17,6 +17,7 @@ const modelConfig = z.strictObject({
   localFeatures: z.enum(localFeatureStages),
   logSigmaFloor: z.number().nullable(),
   rejectBy: z.enum(rejectScores).optional(),
+  testTimeFlip: z.boolean().optional(),
 }) satisfies z.ZodType<ModelConfig>;
 
 const thresholdSet = z.strictObject({ percentile: z.number(), values: z.array(z.number()) });
@@ -49,8 +50,8 @@ const calibration = z.strictObject({
 export type Calibration = z.infer<typeof calibration>;
 
 /**
- * 1: one calibration that does not name its source. 2: it does, and there may be others beside it. 3: the model may say what it rejects by, and a
- * calibration that its thresholds are for all classes.
+ * 1: one calibration that does not name its source. 2: it does, and there may be others beside it. 3: the model may say what it rejects by and that it
+ * looks at mirror images too, and a calibration that its thresholds are for all classes.
  */
 export const newestFormat = 3;
 

@@ -58,6 +58,17 @@ export function rejecting(file: ModelFile, by: Rejecting): ModelFile {
 }
 
 /**
+ * The same classifier that looks at mirror images too, or no longer does: its thresholds and penalties are those of before, so it must be calibrated anew, and
+ * what was measured goes. Errors: UserError for an export, whose weights are no longer floats.
+ */
+export function withTestTimeFlip(file: ModelFile, testTimeFlip: boolean): ModelFile {
+  const { testTimeFlip: before = false, ...model } = file.card.model;
+  if (testTimeFlip === before) return file;
+  const card = { ...file.card, model: testTimeFlip ? { ...model, testTimeFlip } : model, measured: {} };
+  return fileOf(card, floatWeights(file, "test-time flip"));
+}
+
+/**
  * The same model with one more output, the channel statistics: a penalty is made of these. It is there to be run, not to be written.
  * Errors: as `rejecting`.
  */

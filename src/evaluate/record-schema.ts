@@ -112,7 +112,12 @@ const displaySchema = z.object({
 }) satisfies z.ZodType<Display>;
 
 /** What says by which score a model rejects. */
-const modelSchema = z.object({ head: z.enum(["sdim", "softmax"]), depth: z.int(), rejectBy: z.enum(rejectScores).optional() });
+const modelSchema = z.object({
+  head: z.enum(["sdim", "softmax"]),
+  depth: z.int(),
+  rejectBy: z.enum(rejectScores).optional(),
+  testTimeFlip: z.boolean().optional(),
+});
 
 const recordSchema = z.object({
   circumstances: z.object({

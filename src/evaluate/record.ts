@@ -20,7 +20,12 @@ export interface EvaluationRecord {
 export interface RecordedModel {
   readonly path: string;
   readonly sha256: string;
-  readonly model: { readonly head: "sdim" | "softmax"; readonly depth: number; readonly rejectBy?: RejectScore | undefined };
+  readonly model: {
+    readonly head: "sdim" | "softmax";
+    readonly depth: number;
+    readonly rejectBy?: RejectScore | undefined;
+    readonly testTimeFlip?: boolean | undefined;
+  };
   readonly training: Readonly<Record<string, unknown>>;
   readonly calibration: { readonly data: string; readonly split: string; readonly fingerprint: string; readonly percentile: number };
   readonly version: string;
@@ -79,6 +84,7 @@ export const environmentOf = (
 ): RunReport["environment"] => ({
   model: path,
   "rejects by": rejectScoreInWords(model),
+  ...(model.testTimeFlip ? { scores: "means over the image and its mirror image" } : {}),
   "SHA-256": sha256,
   command,
   sdim,

@@ -148,8 +148,8 @@ export class RunFolder {
 }
 
 function viewOf({ modelFile: { model }, ...rest }: ReadRecord): EvaluationView {
-  const { head, depth, rejectBy } = model;
-  return { ...rest, model: { head, depth, rejectBy } };
+  const { head, depth, rejectBy, testTimeFlip } = model;
+  return { ...rest, model: { head, depth, rejectBy, testTimeFlip } };
 }
 
 const statsOf = (folder: string): (Stats | undefined)[] =>

@@ -88,6 +88,7 @@ export function slice(x: Value, ranges: Readonly<Record<number, readonly [start:
 }
 
 export const concat = (values: readonly Value[], axis: number): Value => values[0]!.graph.node({ kind: "concat", axis }, values);
+export const reverse = (x: Value, axis: number): Value => x.graph.node({ kind: "reverse", axis }, [x]);
 
 const reduce =
   (fn: ReduceFn) =>

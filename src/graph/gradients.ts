@@ -19,6 +19,7 @@ import {
   perChannelCount,
   reciprocal,
   reshape,
+  reverse,
   scalar,
   sigmoid,
   slice,
@@ -147,6 +148,7 @@ const gradientRules: { [K in OpKind]: GradientRule<K> } = {
       return () => slice(dy, { [op.axis]: [start, stop] });
     });
   },
+  reverse: ({ op, dy }) => [() => reverse(dy, op.axis)],
   reduce: ({ op, inputs: [x], y, dy }) => [
     () => {
       const kept = x!.type.shape.map((dim, i) => (op.axes.includes(i) ? 1 : dim));

@@ -40,7 +40,7 @@ export type Op =
   | { readonly kind: "where" }
   /** The identity, through which no gradient flows. */
   | { readonly kind: "stopGradient" }
-  /** A view of other shape; a named size may stay at its axis. */
+  /** A view of other shape. A named size stays, or one takes the place of another and is what is left: ["N", 2, 3] -> ["2N", 3]. */
   | { readonly kind: "reshape"; readonly shape: Shape }
   | { readonly kind: "transpose"; readonly permutation: readonly number[] }
   | { readonly kind: "expand"; readonly shape: Shape }
@@ -48,6 +48,8 @@ export type Op =
   | { readonly kind: "pad"; readonly low: readonly number[]; readonly high: readonly number[]; readonly interior: readonly number[] }
   | { readonly kind: "slice"; readonly start: readonly number[]; readonly stop: readonly number[]; readonly step: readonly number[] }
   | { readonly kind: "concat"; readonly axis: number }
+  /** The elements along one axis, last first. */
+  | { readonly kind: "reverse"; readonly axis: number }
   | { readonly kind: "reduce"; readonly fn: ReduceFn; readonly axes: readonly number[]; readonly keepDims: boolean }
   /** Index of the largest element along the last axis, int64; the first of equals. */
   | { readonly kind: "argMax" }

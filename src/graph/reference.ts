@@ -195,6 +195,12 @@ const referenceRules: { [K in OpKind]: ReferenceRule<K> } = {
     }
     return { shape, data };
   },
+  reverse: ({ axis }, [x], shape) => {
+    const own = strides(shape);
+    const steps = own.map((stride, i) => (i === axis ? -stride : stride));
+    const reads = offsets(shape, steps, (shape[axis]! - 1) * own[axis]!);
+    return make(shape, (i) => x!.data[reads[i]!]!);
+  },
   reduce: (op, [x], shape) => {
     const kept = x!.shape.map((dim, i) => (op.axes.includes(i) ? 1 : dim));
     const writes = offsets(x!.shape, broadcastSteps(kept, x!.shape));

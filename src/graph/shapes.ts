@@ -49,10 +49,13 @@ function fixed(op: Op, dim: Dim | undefined): number {
   return dim;
 }
 
-/** Sizes with every named size counted as 1, and the names, for comparing element counts. */
-function countOf(shape: Shape): string {
-  const names = shape.filter((dim) => typeof dim === "string").sort();
-  return `${sizeOf(shape.map((dim) => (typeof dim === "number" ? dim : 1)))} ${names.join(" ")}`;
+/** As far as can be said before sizes have their values; one named size in the place of another is what is left. */
+function sameCount(a: Shape, b: Shape): boolean {
+  const named = (shape: Shape, other: Shape) => shape.filter((dim) => typeof dim === "string" && !other.includes(dim)).length;
+  const [onlyInA, onlyInB] = [named(a, b), named(b, a)];
+  if (onlyInA !== onlyInB || onlyInA > 1) return false;
+  const fixedPart = (shape: Shape) => sizeOf(shape.filter((dim) => typeof dim === "number"));
+  return onlyInA === 1 || fixedPart(a) === fixedPart(b);
 }
 
 function perChannel(op: Op, inputs: readonly TensorType[], from: number, to: number): void {
@@ -111,10 +114,7 @@ const shapeRules: { [K in OpKind]: ShapeRule<K> } = {
   reshape: (op, inputs) => {
     arity(op, inputs, 1);
     const x = take(op, inputs, 0);
-    assertInternal(
-      countOf(x.shape) === countOf(op.shape),
-      `reshape: ${showShape(x.shape)} has not as many elements as ${showShape(op.shape)}`,
-    );
+    assertInternal(sameCount(x.shape, op.shape), `reshape: ${showShape(x.shape)} has not as many elements as ${showShape(op.shape)}`);
     return { dtype: x.dtype, shape: op.shape };
   },
   transpose: (op, inputs) => {
@@ -175,6 +175,12 @@ const shapeRules: { [K in OpKind]: ShapeRule<K> } = {
       total += fixed(op, shape[op.axis]);
     }
     return { dtype: first.dtype, shape: first.shape.map((dim, axis) => (axis === op.axis ? total : dim)) };
+  },
+  reverse: (op, inputs) => {
+    arity(op, inputs, 1);
+    const x = take(op, inputs, 0);
+    fixed(op, x.shape[op.axis]);
+    return x;
   },
   reduce: (op, inputs) => {
     arity(op, inputs, 1);

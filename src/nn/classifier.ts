@@ -25,6 +25,8 @@ export interface ModelConfig extends EncoderConfig {
   readonly logSigmaFloor: number | null;
   /** Of the sdim head; the paper's where not said. The softmax head rejects by log p(c|x). */
   readonly rejectBy?: RejectScore | undefined;
+  /** Whether what it says of an image is the mean over the image and its mirror image; not, where it is not said. */
+  readonly testTimeFlip?: boolean | undefined;
 }
 
 export interface Classified {

@@ -21,6 +21,7 @@ import {
 import { gradients } from "../graph/gradients.ts";
 import { Graph, type Value } from "../graph/graph.ts";
 import { classify, type ModelConfig } from "./classifier.ts";
+import { firstOfPairs, meanOfPairs, withMirrorImages } from "./mirror.ts";
 import { Network, type ParameterSpec } from "./network.ts";
 import { preprocess } from "./preprocess.ts";
 import { channelStatistics, statisticsCount } from "./statistics.ts";
@@ -65,19 +66,27 @@ export const penaltyTensors = (penalty: Penalty): ReadonlyMap<string, Float32Arr
 export interface Scored {
   /** Nats, [N, C]: what is compared with thresholds, by the model's `rejectBy`: log p(z|c), raw or penalised; for the softmax head log p(c|x). */
   readonly scores: Value;
-  /** [N, d] */
+  /** [N, d]: of the image itself, where mirror images are looked at too. */
   readonly representation: Value;
   /** t, [N, S]: see `statistics.ts`. Where it is asked for, of the sdim head. */
   readonly statistics?: Value;
 }
 
-/** Of x [N, channels, size, size] in [0, 1]. */
+/**
+ * Of x [N, channels, size, size] in [0, 1]. With a test-time flip class log-likelihoods (or logits) and statistics are means over x and its mirror image x':
+ *   ll_c = 1/2 (log p(z(x)|c) + log p(z(x')|c)),  t = 1/2 (t(x) + t(x'))
+ */
 export function score(net: Network, x: Value, config: ModelConfig, { withStatistics = false } = {}): Scored {
-  const { classScores, representation, stages } = classify(net, x, config);
+  const count = x.type.shape[0]!;
+  const isFlipped = config.testTimeFlip === true;
+  const classified = classify(net, isFlipped ? withMirrorImages(x) : x, config);
+  const overViews = (values: Value) => (isFlipped ? meanOfPairs(values, count) : values);
+  const representation = isFlipped ? firstOfPairs(classified.representation, count) : classified.representation;
+  const classScores = overViews(classified.classScores);
   if (config.head === "softmax") return { scores: logSoftmax(classScores), representation };
   const isPenalised = config.rejectBy === "penalised-likelihood";
   if (!isPenalised && !withStatistics) return { scores: classScores, representation };
-  const statistics = channelStatistics(stages);
+  const statistics = overViews(channelStatistics(classified.stages));
   return { scores: isPenalised ? penalised(classScores, statistics, statisticsCount(config)) : classScores, representation, statistics };
 }
 

@@ -1,7 +1,7 @@
 import { calibrationsOf, sourceOf, withCalibration, withOnlyCalibration } from "../classify/calibrations.ts";
 import type { CalibrationSource, ThresholdScope } from "../classify/card.ts";
 import { type Classification, Classifier } from "../classify/classifier.ts";
-import { type ModelFile, rejecting, withCard, withStatistics } from "../classify/model-file.ts";
+import { type ModelFile, rejecting, withCard, withStatistics, withTestTimeFlip } from "../classify/model-file.ts";
 import { UserError } from "../core/errors.ts";
 import type { ImageSet } from "../data/image-set.ts";
 import type { RejectScore } from "../nn/reject-score.ts";
@@ -19,6 +19,8 @@ export interface CalibrateOptions {
   readonly thresholdsFor?: ThresholdScope;
   /** What the thresholds are of; default: what the model rejects by already. Thresholds of another score are dropped. */
   readonly rejectBy?: RejectScore;
+  /** Whether scores become means over an image and its mirror image; default: as the model has them. Thresholds of other scores are dropped. */
+  readonly testTimeFlip?: boolean;
   readonly threads?: number;
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -68,8 +70,10 @@ export async function calibrateModel(given: ModelFile, data: ImageSet, options: 
 
 /** The file with the score that is asked for, and what it says of the data; a penalty is measured by this data. */
 async function scored(given: ModelFile, data: ImageSet, options: CalibrateOptions): Promise<CalibratedModel> {
-  const { rejectBy } = options;
-  const plain = rejectBy === undefined ? given : rejecting(given, { rejectBy: "likelihood" });
+  const turned = options.testTimeFlip === undefined ? given : withTestTimeFlip(given, options.testTimeFlip);
+  // Penalties are measured by scores and statistics, so with these they are measured anew.
+  const rejectBy = options.rejectBy ?? (turned === given ? undefined : turned.card.model.rejectBy);
+  const plain = rejectBy === undefined ? turned : rejecting(turned, { rejectBy: "likelihood" });
   if (rejectBy !== "penalised-likelihood") return { file: plain, classification: await classified(plain, data, options) };
   const classification = await classified(withStatistics(plain), data, options);
   const penalty = fitPenalty(classification, data.labels);

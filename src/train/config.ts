@@ -53,6 +53,11 @@ export const trainConfigSchema = z
       .describe(
         "what is compared with thresholds: log p(z|c), or that less penalties for what lies between the classes and for statistics unlike those of known images",
       ),
+    testTimeFlip: z
+      .boolean()
+      .describe(
+        "whether scores are means over an image and its mirror image: more accurate where training images are mirrored too, in twice the time",
+      ),
     percentile: z.number().min(0).lt(100).describe("percentile of the thresholds put in force"),
     thresholdsFrom: z.enum(["training", "validation"]).describe("images the thresholds put in force are taken from"),
     thresholdsFor: z.enum(thresholdScopes).describe("whether every class has a threshold of its own or all have the same"),
@@ -108,6 +113,7 @@ export const defaults: TrainConfig = {
   keep: "last",
   ema: null,
   rejectBy: "likelihood",
+  testTimeFlip: false,
   percentile: 1,
   thresholdsFrom: "training",
   thresholdsFor: "each-class",
@@ -155,6 +161,7 @@ const before: Partial<TrainConfig> = {
   keep: "last",
   ema: null,
   rejectBy: "likelihood",
+  testTimeFlip: false,
   thresholdsFrom: "training",
   thresholdsFor: "each-class",
 };
@@ -165,8 +172,14 @@ export const savedConfigSchema = z.preprocess(
   trainConfigSchema,
 );
 
-/** The keys that say how thresholds are taken, once the training is over. */
-export const calibrationKeys = ["rejectBy", "percentile", "thresholdsFrom", "thresholdsFor"] as const satisfies (keyof TrainConfig)[];
+/** The keys that say what is scored and how thresholds are taken, once the training is over. */
+export const calibrationKeys = [
+  "rejectBy",
+  "testTimeFlip",
+  "percentile",
+  "thresholdsFrom",
+  "thresholdsFor",
+] as const satisfies (keyof TrainConfig)[];
 
 /** The training of `config`, calibrated as `other` says. */
 export const withCalibrationOf = (config: TrainConfig, other: TrainConfig): TrainConfig => ({
@@ -176,8 +189,9 @@ export const withCalibrationOf = (config: TrainConfig, other: TrainConfig): Trai
 
 /** Of what is trained: what it rejects by is decided when it is calibrated. */
 export function modelConfigOf(config: TrainConfig, classes: number, channels: 1 | 3): ModelConfig {
-  const { head, depth, widths, imageSize, dimension, critic, localFeatures, logSigmaFloor } = config;
-  return { head, classes, channels, imageSize, depth, widths, dimension, critic, localFeatures, logSigmaFloor };
+  const { head, depth, widths, imageSize, dimension, critic, localFeatures, logSigmaFloor, testTimeFlip } = config;
+  const views = testTimeFlip ? { testTimeFlip } : {};
+  return { head, classes, channels, imageSize, depth, widths, dimension, critic, localFeatures, logSigmaFloor, ...views };
 }
 
 export function lossConfigOf({ alpha, beta, gamma, miBound, margin, perDimension }: TrainConfig): LossConfig {

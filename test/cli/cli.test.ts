@@ -151,6 +151,18 @@ describe("good paths", () => {
     expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining("cannot be used with")]);
   });
 
+  it("calibrate, to scores of images and their mirror images, and back", async () => {
+    const flipped = join(folder, "flipped.onnx");
+    const result = await json("calibrate", model, "--data", data, "--test-time-flip", "--out", flipped);
+    expect(result).toMatchObject({ model: flipped, testTimeFlip: true });
+    expect((await sdim("inspect", flipped)).stdout).toContain("means over the image and its mirror image");
+    const report = join(folder, "flipped.html");
+    expect((await json("evaluate", flipped, "--data", data, "--report", report))["count"]).toBe(200);
+    expect(readFileSync(report, "utf8")).toContain("means over the image and its mirror image");
+    expect(await json("calibrate", flipped, "--data", data, "--no-test-time-flip")).toMatchObject({ testTimeFlip: false });
+    expect((await sdim("inspect", flipped)).stdout).not.toContain("mirror image");
+  });
+
   it("config takes null, over a file too", async () => {
     const file = join(folder, "averaged.yaml");
     writeFileSync(file, "ema: 0.99\nvalidation: 0.1\npatience: 3\n");

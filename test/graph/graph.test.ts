@@ -59,6 +59,22 @@ describe("building a graph", () => {
       (g: Graph) => b.reshape(b.parameter(g, "x", [2, 3]), [5]),
       "reshape: [2, 3] has not as many elements as [5]",
     ],
+    [
+      "a reshape to another count beside a named size",
+      (g: Graph) => b.reshape(b.input(g, "x", "float32", ["N", 3]), ["N", 4]),
+      "reshape: [N, 3] has not as many elements as [N, 4]",
+    ],
+    [
+      "a reshape that loses a named size",
+      (g: Graph) => b.reshape(b.input(g, "x", "float32", ["N", 3]), [6]),
+      "reshape: [N, 3] has not as many elements as [6]",
+    ],
+    [
+      "a reshape to two sizes that nothing names",
+      (g: Graph) => b.reshape(b.input(g, "x", "float32", ["H", "W"]), ["A", "B"]),
+      "reshape: [H, W] has not as many elements as [A, B]",
+    ],
+    ["a named axis reversed", (g: Graph) => b.reverse(b.input(g, "x", "float32", ["N", 3]), 0), "reverse: needs a fixed size, got N"],
     ["a slice outside its axis", (g: Graph) => b.slice(b.parameter(g, "x", [4]), { 0: [1, 5] }), "slice: 1:5:1 is not inside an axis of 4"],
     ["a wrong dtype", (g: Graph) => b.relu(b.input(g, "x", "int64", [2])), "unary: input 0: expected float32, got int64"],
     [
@@ -69,6 +85,13 @@ describe("building a graph", () => {
     ["too few values", (g: Graph) => b.constant(g, [1, 2], [3]), "constant: expected 3 values for [3], got 2"],
   ])("refuses %s", (_what, build, message) => {
     expect(() => build(new Graph())).toThrow(message as string);
+  });
+
+  it("reshapes to one named size in the place of another, which is what is left", () => {
+    const x = b.input(new Graph(), "x", "float32", ["N", 2, 3]);
+    const merged = b.reshape(x, ["2N", 3]);
+    expect(merged.type.shape).toEqual(["2N", 3]);
+    expect(b.reshape(merged, ["N", 2, 3]).type.shape).toEqual(["N", 2, 3]);
   });
 
   it("refuses values of another graph", () => {

@@ -178,6 +178,10 @@ export const opCases: { readonly [K in OpKind]: readonly OpCase[] } = {
     { what: "images, part of a block", build: (g) => b.slice(b.relu(conv(16, 16, 16, 3, 3, 1).build(g)), { 1: [3, 9], 2: [1, 3] }) },
   ],
   concat: [{ what: "three along the middle", build: (g) => b.concat([p(g, "x", 2, 1, 3), p(g, "y", 2, 2, 3), p(g, "z", 2, 1, 3)], 1) }],
+  reverse: [
+    { what: "the last axis", build: (g) => b.reverse(p(g, "x", 2, 3, 4), 2) },
+    { what: "in the middle", build: (g) => b.reverse(p(g, "x", 2, 3, 4), 1) },
+  ],
   reduce: [
     ...([b.sum, b.mean, b.max] as const).flatMap((f, i) => [
       { what: `${["sum", "mean", "max"][i]} of all`, build: (g: Graph) => f(p(g, "x", 3, 4)) },

@@ -18,6 +18,7 @@ interface CalibrateCommandOptions extends DataOptions {
   readonly percentile: readonly number[];
   readonly rejectBy?: RejectScore;
   readonly thresholdsFor?: ThresholdScope;
+  readonly testTimeFlip?: boolean;
   readonly use?: CalibrationSource;
   readonly out?: string;
   readonly force?: boolean;
@@ -45,10 +46,15 @@ export function addCalibrate(program: Command): void {
         thresholdScopes,
       ),
     )
+    .option(
+      "--test-time-flip",
+      "score an image by the mean over it and its mirror image: for models trained on mirrored images; takes twice the time",
+    )
+    .option("--no-test-time-flip", "score the image alone (default of both: as the model does already)")
     .addOption(
       new Option("--use <source>", "put thresholds of this source in force")
         .choices(calibrationSources)
-        .conflicts(["data", "rejectBy", "thresholdsFor", "skipBroken", "testShare", "splitSeed"]),
+        .conflicts(["data", "rejectBy", "thresholdsFor", "testTimeFlip", "skipBroken", "testShare", "splitSeed"]),
     )
     .option("--percentile <p,...>", "percentiles of the log-likelihood, the first in force", numberList, [1])
     .option("--out <file>", "write another file in place of this one")
@@ -68,7 +74,14 @@ export function addCalibrate(program: Command): void {
     writeFileAtomic(out, encodeModelFile(file));
     if (options.json) {
       const { calibration, otherCalibrations = [], classNames, model } = file.card;
-      return printJson({ model: out, classNames, rejectBy: rejectScoreOf(model), ...calibration, otherCalibrations });
+      return printJson({
+        model: out,
+        classNames,
+        rejectBy: rejectScoreOf(model),
+        testTimeFlip: model.testTimeFlip ?? false,
+        ...calibration,
+        otherCalibrations,
+      });
     }
     print(out, file.card);
   });
@@ -78,7 +91,7 @@ const switched = (model: ModelFile, source: CalibrationSource, percentile: numbe
   withCard(model, putInForce(model.card, source, percentile));
 
 async function calibrated(model: ModelFile, options: CalibrateCommandOptions): Promise<ModelFile> {
-  const { data: spec, split, percentile, rejectBy, thresholdsFor, threads } = options;
+  const { data: spec, split, percentile, rejectBy, thresholdsFor, testTimeFlip, threads } = options;
   if (spec === undefined) throw new UserError("--data: name a data set or a folder to take thresholds from, or --use what the file has");
   const data = await loadWithProgress(spec, split, loadOptions(options, optionsOfModel(model.card)));
   requireOwnImages(options, [data]);
@@ -89,6 +102,7 @@ async function calibrated(model: ModelFile, options: CalibrateCommandOptions): P
       percentiles: [...storedPercentiles, ...percentile],
       ...(rejectBy ? { rejectBy } : {}),
       ...(thresholdsFor ? { thresholdsFor } : {}),
+      ...(testTimeFlip === undefined ? {} : { testTimeFlip }),
       ...(threads === undefined ? {} : { threads }),
       onProgress: (done, total) => line.show(`calibrating: ${done} of ${total} images scored`, done === total),
     });
@@ -101,8 +115,9 @@ async function calibrated(model: ModelFile, options: CalibrateCommandOptions): P
 function print(path: string, card: ModelCard): void {
   const { data, split, percentile, counts, thresholdsFor } = card.calibration;
   const scope = thresholdsFor === "all-classes" ? ", one for all classes" : "";
+  const views = card.model.testTimeFlip ? " (mean over the image and its mirror image)" : "";
   printLine(
-    `${path}: thresholds of the ${rejectScoreInWords(card.model)} at percentile ${percentile} of ${data} (${split}), ${sourceOf(card.calibration)} images${scope}`,
+    `${path}: thresholds of the ${rejectScoreInWords(card.model)}${views} at percentile ${percentile} of ${data} (${split}), ${sourceOf(card.calibration)} images${scope}`,
   );
   const inForce = card.calibration.thresholds.find((set) => set.percentile === percentile)!;
   for (const [c, name] of card.classNames.entries())

@@ -26,7 +26,9 @@ export function addInspect(program: Command): void {
       printLine(
         `${path}: ${model.head === "sdim" ? "SDIM" : "softmax"} ResNet${model.depth}, ${card.parameters.toLocaleString("en")} weights in training, by sdim ${card.version}`,
       );
-      printLine(`  sees     ${model.imageSize}x${model.imageSize}, ${model.channels === 1 ? "grey" : "colour"}; input images of any size`);
+      printLine(
+        `  sees     ${model.imageSize}x${model.imageSize}, ${model.channels === 1 ? "grey" : "colour"}; input images of any size${model.testTimeFlip ? "; scores are means over the image and its mirror image" : ""}`,
+      );
       printLine(`  trained  on ${trainedOn(card) ?? "?"}: ${JSON.stringify(card.training["config"])}`);
       calibrationsOf(card).forEach((one, i) => {
         const stored = one.thresholds.map(({ percentile }) => percentile).join(", ");

@@ -142,6 +142,11 @@ export const plainRules: { [K in OpKind]: PlainRule<K> } = {
     return axes.length === 0 ? x! : to.emitter.node("Slice", [x!, pick(op.start), pick(op.stop), to.emitter.indices(axes), pick(op.step)]);
   },
   concat: (op, inputs, to) => to.emitter.node("Concat", inputs, { axis: int(op.axis) }),
+  // From the last element down to the one before the first, which counted from the end is -size - 1.
+  reverse: ({ axis }, [x], to, value) => {
+    const size = staticDim(inputShape(value)[axis], "reverse");
+    return to.emitter.node("Slice", [x!, ...[size - 1, -size - 1, axis, -1].map((index) => to.emitter.indices([index]))]);
+  },
   // ONNX takes no axes for all axes.
   reduce: (op, [x], to) =>
     op.axes.length === 0
