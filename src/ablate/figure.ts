@@ -1,7 +1,7 @@
 import * as Plot from "@observablehq/plot";
+import { escapeXml } from "../core/markup.ts";
 import { standalone } from "../evaluate/protocols/figures.ts";
 import { draw } from "../evaluate/report/draw.ts";
-import { escapeXml } from "../evaluate/report/html.ts";
 import type { StudyResult } from "./ablate.ts";
 import type { Mark, Merits } from "./marks.ts";
 

@@ -1,4 +1,5 @@
 import type { CalibrationSource } from "../classify/card.ts";
+import { markdownTable } from "../core/tables.ts";
 import { defaults } from "../train/config.ts";
 import { differencesFrom } from "../train/runs.ts";
 import type { StudyResult, StudySet } from "./ablate.ts";
@@ -14,11 +15,6 @@ const dash = (text: string): string => (text === "" ? "-" : text);
 /** Text of others in a cell: neither a bar nor a line end may break the table. */
 const plain = (text: string): string => text.replaceAll(/\s+/g, " ").replaceAll("|", "\\|");
 
-function table(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  return [line(header), line(header.map(() => "---")), ...rows.map(line), ""];
-}
-
 /** The study so far as Markdown: what is chosen by first, and apart from it what is only reported. */
 export function studyMarkdown(result: StudyResult): string {
   const { study, comparison, data } = result;
@@ -31,24 +27,29 @@ export function studyMarkdown(result: StudyResult): string {
     "## What is chosen by: images held out of the trainings",
     "",
     ...choosingTable(comparison),
+    "",
     ...choosingNotes(result),
     "",
     "AUROC / rejected by the decision rule, % / class-wise, %, of each set of outliers, against the validation images, with thresholds from the training images:",
     "",
     ...outlierTable(result, rows.filter(isMeasured), data.outliers, "choosing"),
+    "",
     "## What is only reported: the test images",
     "",
     ...testTable(result, rows.filter(isMeasured)),
+    "",
     ...(data.reported.length === 0
       ? []
       : [
           "The same of each reported set, against the test images:",
           "",
           ...outlierTable(result, rows.filter(isMeasured), data.reported, "test"),
+          "",
         ]),
     "## The trainings",
     "",
     ...trainingTable(result),
+    "",
     ...circumstanceNotes(result),
     "",
   ].join("\n");
@@ -82,7 +83,7 @@ function choosingTable({ base, spread, variants }: Comparison): string[] {
     "against the base",
   ];
   const yardstick = spread ? `spread of its seeds: ${percent(spread.accuracy)} and ${spread.auroc.toFixed(4)}` : "";
-  return table(header, [row(base, yardstick), ...variants.map((variant) => row(variant, ""))]);
+  return markdownTable(header, [row(base, yardstick), ...variants.map((variant) => row(variant, ""))]);
 }
 
 const describeChanges = (changes: Readonly<Record<string, unknown>>): string =>
@@ -132,7 +133,7 @@ function testTable(result: StudyResult, rows: readonly ComparedVariant[]): strin
       return [percent(mean(at.map((row) => row.rejectionRate))), percent(meanOrNull(at.map((row) => row.selectiveAccuracy)))];
     }),
   ];
-  return table(
+  return markdownTable(
     header,
     rows.map((row) => [row.id, ...cells(outcomesOf(result, row).map(({ test }) => test))]),
   );
@@ -153,7 +154,7 @@ function outlierTable(
       percent(mean(at.map((rates) => rates.perClassRejectionRate))),
     ].join(" / ");
   };
-  return table(
+  return markdownTable(
     ["variant", ...sets.map(({ name, count }) => plain(`${name} (${count})`))],
     rows.map((row) => [
       row.id,
@@ -171,7 +172,7 @@ const rowOf = <T extends { readonly source: CalibrationSource | null }>(rows: re
   rows.find((row) => row.source === source)!;
 
 const trainingTable = ({ trainings }: StudyResult): string[] =>
-  table(
+  markdownTable(
     ["variant", "seed", "minutes", "loss, last epoch", "training accuracy, last epoch, %", "parameters", ""],
     trainings.map(({ id, seed, outcome }) => {
       if (outcome.kind === "missing") return [id, String(seed), "-", "-", "-", "-", "yet to be trained"];

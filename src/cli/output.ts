@@ -1,3 +1,4 @@
+import { percent } from "../evaluate/summary.ts";
 import { bestValidated, type EpochRecord, isExhausted, type ValidationScore } from "../train/records.ts";
 import type { TrainProgress } from "../train/train.ts";
 
@@ -68,8 +69,6 @@ export function describeProgress(p: TrainProgress): string {
   const accuracy = `batch accuracy ${(100 * p.trainAccuracy).toFixed(1)}%`;
   return `epoch ${p.epoch.toFixed(2)}/${p.epochs}  loss ${p.loss.toFixed(2)} ${partsOf(p)}  ${accuracy}  ${p.imagesPerSecond.toFixed(0)} images/s  ${duration(p.secondsLeft)} left`;
 }
-
-export const percent = (fraction: number): string => `${(100 * fraction).toFixed(2)}%`;
 
 /** `validation 98.10%, log-likelihood -70.1, 1.20% rejected` */
 function describeValidation({ accuracy, logLikelihood, rejectionRate }: ValidationScore): string {

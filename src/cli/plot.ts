@@ -41,15 +41,3 @@ export function plot(values: readonly number[], width: number, height: number, l
     `${" ".repeat(margin + 2)}${labels[0]}${" ".repeat(gap)}${labels[1]}`,
   ];
 }
-
-/** Rows of cells as aligned text, the first row a header; every column but the last padded. */
-export function table(rows: readonly (readonly string[])[]): string[] {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  const lines = rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column]!))
-      .join("  ")
-      .trimEnd(),
-  );
-  return [lines[0]!, "-".repeat(Math.max(...lines.map((line) => line.length))), ...lines.slice(1)];
-}

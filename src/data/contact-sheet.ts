@@ -1,5 +1,6 @@
 import sharp from "sharp";
 import { UserError } from "../core/errors.ts";
+import { escapeXml } from "../core/markup.ts";
 import type { ImageSet } from "./image-set.ts";
 
 /** Pixels a cell's image is at most wide and high; smaller ones are enlarged by a whole number. */
@@ -73,17 +74,10 @@ function labelsAsSvg({ labels, classNames }: ImageSet, grid: Grid, width: number
   const texts = Array.from({ length: grid.count }, (_, i) => {
     const x = gap + (i % grid.columns) * grid.cellWidth;
     const y = gap + Math.floor(i / grid.columns) * grid.cellHeight + grid.height + labelHeight - 4;
-    return `<text x="${x}" y="${y}">${escaped(shortened(classNames[labels[i]!]!))}</text>`;
+    return `<text x="${x}" y="${y}">${escapeXml(shortened(classNames[labels[i]!]!))}</text>`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="sans-serif" font-size="11">${texts.join("")}</svg>`;
 }
 
 /** As many characters as a cell is wide. */
 const shortened = (name: string): string => (name.length > 11 ? `${name.slice(0, 10)}…` : name);
-
-const escaped = (text: string): string => {
-  const entities: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;" };
-  // XML has no way to write control characters.
-  const printable = text.replace(/\p{C}/gu, "\u{fffd}");
-  return printable.replace(/[&<>]/g, (character) => entities[character]!);
-};

@@ -1,11 +1,6 @@
+import { type NamedRow, namedRows } from "../core/tables.ts";
 import { type Evaluation, nameOfThresholds } from "./evaluation.ts";
 import type { Interval } from "./metrics/bootstrap.ts";
-
-/** One line of the summary: what was measured, and a value per percentile or one for all. */
-export interface SummaryRow {
-  readonly what: string;
-  readonly values: readonly string[];
-}
 
 export const percent = (fraction: number | null): string => (fraction === null ? "-" : `${(100 * fraction).toFixed(2)}%`);
 
@@ -27,7 +22,7 @@ export function intervalNote({ bootstrap: { resamples, level } }: Evaluation): s
 }
 
 /** The rows of the one summary table, for the terminal and the report; `values` has an entry per percentile, or a single one. */
-export function summaryRows({ data, count, accuracy, rejection, aurc, calibration, intervals, ood }: Evaluation): SummaryRow[] {
+export function summaryRows({ data, count, accuracy, rejection, aurc, calibration, intervals, ood }: Evaluation): NamedRow[] {
   const { expectedCalibrationError } = calibration;
   return [
     { what: `accuracy on ${count.toLocaleString("en")} ${data} images`, values: [percentWithInterval(accuracy, intervals.accuracy)] },
@@ -71,12 +66,7 @@ export function summaryRows({ data, count, accuracy, rejection, aurc, calibratio
 
 /** The summary as aligned plain text. */
 export function renderTable(evaluation: Evaluation): string {
-  const header: SummaryRow = { what: "thresholds at percentile", values: evaluation.rejection.map(nameOfThresholds) };
-  const rows = [header, ...summaryRows(evaluation)];
-  const label = Math.max(...rows.map(({ what }) => what.length));
-  const cell = Math.max(...rows.flatMap(({ values }) => values.map((value) => value.length)));
-  const lines = rows.map(({ what, values }) => `${what.padEnd(label)}  ${values.map((value) => value.padStart(cell)).join("  ")}`);
-  const rule = "-".repeat(Math.max(...lines.map((line) => line.length)));
+  const header: NamedRow = { what: "thresholds at percentile", values: evaluation.rejection.map(nameOfThresholds) };
   const note = intervalNote(evaluation);
-  return [lines[0]!, rule, ...lines.slice(1), ...(note === undefined ? [] : [note])].join("\n");
+  return [...namedRows([header, ...summaryRows(evaluation)]), ...(note === undefined ? [] : [note])].join("\n");
 }

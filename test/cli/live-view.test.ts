@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { LossTrace, renderTraining, TrainingView } from "../../src/cli/live-view.ts";
 import { describeEarlyEnd } from "../../src/cli/output.ts";
-import { bar, bin, plot, sparkline, table } from "../../src/cli/plot.ts";
+import { bar, bin, plot, sparkline } from "../../src/cli/plot.ts";
+import { ruledTable } from "../../src/core/tables.ts";
 import type { TrainProgress } from "../../src/train/train.ts";
 
 const progress = (step: number): TrainProgress => ({
@@ -128,7 +129,7 @@ describe("plots", () => {
 
   it("align tables", () => {
     expect(
-      table([
+      ruledTable([
         ["a", "long"],
         ["wide", "x"],
       ]),

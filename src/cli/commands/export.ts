@@ -5,8 +5,10 @@ import { encodeModelFile, type ModelFile, readModelFile } from "../../classify/m
 import { commandLine } from "../../core/circumstances.ts";
 import { UserError } from "../../core/errors.ts";
 import { fileDigest, requireNew, requireWritable, writeFileAtomic } from "../../core/files.ts";
+import { ruledTable } from "../../core/tables.ts";
 import { type ImageSet, takeFirst } from "../../data/image-set.ts";
 import type { Split } from "../../data/registry.ts";
+import { percent } from "../../evaluate/summary.ts";
 import { type Comparison, compare, type OodComparison, type OodScores } from "../../export/compare.ts";
 import { exportSmall, type SmallFormat, smallFormats } from "../../export/export.ts";
 import { writeInferenceService } from "../../export/kserve.ts";
@@ -15,9 +17,8 @@ import { requireName, writeTritonRepository } from "../../export/triton.ts";
 import { calibrateModel } from "../../reject/calibrate.ts";
 import { loadOod, type OodOptions, oodOptions } from "../ood.ts";
 import { dataDirOption, dataOption, positiveWholeNumber, threadsOption, wholeNumber } from "../options.ts";
-import { note, ProgressLine, percent, printJson, printLine } from "../output.ts";
+import { note, ProgressLine, printJson, printLine } from "../output.ts";
 import { type DataOptions, loadOptions, loadWithProgress, optionsOfModel, ownImageOptions, requireOwnImages } from "../own-images.ts";
-import { table } from "../plot.ts";
 
 type Format = SmallFormat | "triton" | "kserve";
 
@@ -192,7 +193,7 @@ function print({ format, isWeightsOnly, original, exported, sizeRatio, compariso
   printLine(`${exported.path}: ${format}${isWeightsOnly ? ", weights only" : ""}`);
   const size = ["file size", megabytes(original.bytes), megabytes(exported.bytes)];
   if (!comparison) {
-    for (const text of table([["", "original", "export"], size])) printLine(text);
+    for (const text of ruledTable([["", "original", "export"], size])) printLine(text);
     note(`size ratio ${sizeRatio.toFixed(2)}; give --data to measure what the export changes`);
     return;
   }
@@ -226,5 +227,5 @@ function print({ format, isWeightsOnly, original, exported, sizeRatio, compariso
     ]),
     ["speed on this CPU", "1.00", speedRatio.toFixed(2)],
   ];
-  for (const text of table(rows)) printLine(text);
+  for (const text of ruledTable(rows)) printLine(text);
 }

@@ -9,8 +9,9 @@ import { reportFromRecord } from "../../evaluate/report/from-record.ts";
 import { renderReport, renderTraining } from "../../evaluate/report/page.ts";
 import { readRobustness } from "../../evaluate/robustness/report-schema.ts";
 import { evaluationPath, robustnessPath } from "../../evaluate/run-view.ts";
+import { percent } from "../../evaluate/summary.ts";
 import { isRun, type Run, readRun } from "../../train/runs.ts";
-import { duration, note, percent, printLine } from "../output.ts";
+import { duration, note, printLine } from "../output.ts";
 
 export function addReport(program: Command): void {
   program

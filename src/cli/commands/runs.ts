@@ -1,9 +1,11 @@
 import type { Command } from "commander";
+import { ruledTable } from "../../core/tables.ts";
+import { percent } from "../../evaluate/summary.ts";
 import type { TrainConfig } from "../../train/config.ts";
 import { summaryOf } from "../../train/run-summary.ts";
 import { differencesFrom, differingKeys, listRuns, type Run, readRun } from "../../train/runs.ts";
-import { describeEpoch, duration, percent, printJson, printLine } from "../output.ts";
-import { plot, sparkline, table } from "../plot.ts";
+import { describeEpoch, duration, printJson, printLine } from "../output.ts";
+import { plot, sparkline } from "../plot.ts";
 
 interface JsonOption {
   readonly json?: boolean;
@@ -57,7 +59,7 @@ function describeState({ state }: Run): string {
   return state.steps === null ? `${state.kind} at step ${state.step}` : `${state.kind} at ${state.step}/${state.steps}`;
 }
 
-const share = (fraction: number | null | undefined): string => (fraction == null ? "-" : percent(fraction));
+const share = (fraction: number | null | undefined): string => percent(fraction ?? null);
 
 interface Figure {
   readonly head: string;
@@ -77,7 +79,7 @@ const figures: readonly Figure[] = [
 
 function printTable(columns: readonly Figure[], runs: readonly Run[]): void {
   const rows = [columns.map(({ head }) => head), ...runs.map((run) => columns.map(({ of }) => of(run)))];
-  for (const line of table(rows)) printLine(line);
+  for (const line of ruledTable(rows)) printLine(line);
   for (const { folder, state } of runs) if (state.kind === "broken") printLine(`${folder}: ${state.reason}`);
 }
 
@@ -111,6 +113,6 @@ function compare(runs: readonly Run[], keys: readonly (keyof TrainConfig)[]): vo
   };
   // Sideways, as there are few runs and many figures.
   const rows = [...figures, ...ofConfig, curve].map(({ head, of }) => [head, ...runs.map(of)]);
-  for (const line of table(rows)) printLine(line);
+  for (const line of ruledTable(rows)) printLine(line);
   for (const { folder, state } of runs) if (state.kind === "broken") printLine(`${folder}: ${state.reason}`);
 }

@@ -1,12 +1,13 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { messageOf } from "../../core/errors.ts";
+import { ruledTable } from "../../core/tables.ts";
+import { percent } from "../../evaluate/summary.ts";
 import type { Provider } from "../../runtime/session.ts";
 import { type ScoreSummary, score } from "../../score/score.ts";
 import { parseShard, type Shard } from "../../score/shard.ts";
 import { interruptible } from "../interrupt.ts";
 import { machineOptions } from "../options.ts";
-import { duration, note, ProgressLine, percent, printJson, printLine } from "../output.ts";
-import { table } from "../plot.ts";
+import { duration, note, ProgressLine, printJson, printLine } from "../output.ts";
 
 interface ScoreCommandOptions {
   readonly out: string;
@@ -85,5 +86,5 @@ function print(summary: ScoreSummary): void {
   const rows = classes
     .filter(({ count }) => count > 0)
     .map(({ label, count, rejected }) => [label, String(count), String(rejected), percent(rejected / count)]);
-  if (rows.length > 0) for (const text of table([["class", "files", "rejected", ""], ...rows])) printLine(text);
+  if (rows.length > 0) for (const text of ruledTable([["class", "files", "rejected", ""], ...rows])) printLine(text);
 }

@@ -8,6 +8,7 @@ import { type ImageSet, takeFirst } from "../../data/image-set.ts";
 import { augmentationOf, datasetNames, type LoadOptions } from "../../data/registry.ts";
 import { evaluate } from "../../evaluate/evaluate.ts";
 import type { Evaluation } from "../../evaluate/evaluation.ts";
+import { percent } from "../../evaluate/summary.ts";
 import type { Provider } from "../../runtime/session.ts";
 import { loadCheckpoint } from "../../train/checkpoint.ts";
 import { calibrationKeys, type PresetName, resolveConfig, type TrainConfig } from "../../train/config.ts";
@@ -24,7 +25,7 @@ import {
   positiveWholeNumber,
   wholeNumber,
 } from "../options.ts";
-import { describeEarlyEnd, duration, note, ProgressLine, percent, printJson, printLine } from "../output.ts";
+import { describeEarlyEnd, duration, note, ProgressLine, printJson, printLine } from "../output.ts";
 import { type DataOptions, loadOptions, loadWithProgress, ownImageOptions, requireOwnImages } from "../own-images.ts";
 
 interface FreshOptions {

@@ -1,3 +1,4 @@
+import { escapeXml } from "../../core/markup.ts";
 import { classHistograms, type ReportedScores } from "../report/charts.ts";
 import { draw } from "../report/draw.ts";
 
@@ -14,7 +15,7 @@ export function classConditionalsFigure(title: string, report: ReportedScores, o
   const rows = Math.ceil(panels.length / columns);
   const [width, height] = [columns * panel.width, rows * (panel.height + panel.title) + 40];
   const text = (x: number, y: number, size: number, content: string) =>
-    `<text x="${x}" y="${y}" font-size="${size}" font-weight="600" fill="#222">${escaped(content)}</text>`;
+    `<text x="${x}" y="${y}" font-size="${size}" font-weight="600" fill="#222">${escapeXml(content)}</text>`;
   const drawn = panels.map((chart, i) => {
     const [x, y] = [(i % columns) * panel.width, 40 + Math.floor(i / columns) * (panel.height + panel.title)];
     return `${text(x + 40, y + 16, 13, chart.title)}<g transform="translate(${x} ${y + panel.title})">${standalone(draw(chart))}</g>`;
@@ -29,5 +30,3 @@ export function standalone(svg: string): string {
     .replaceAll("currentColor", "#222")
     .replaceAll(/="[^"]*"/g, (attribute) => attribute.replaceAll(/&(?!\w+;|#)/g, "&amp;").replaceAll("<", "&lt;"));
 }
-
-const escaped = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");

@@ -1,6 +1,8 @@
 import type { ModelCard } from "../../classify/card.ts";
 import type { Circumstances } from "../../core/circumstances.ts";
+import { markdownTable } from "../../core/tables.ts";
 import { rejectScoreInWords } from "../../nn/reject-score.ts";
+import type { Evaluation } from "../evaluation.ts";
 import type { Interval } from "../metrics/bootstrap.ts";
 import type { EvaluationRecord } from "../record.ts";
 import type { PaperModel } from "./paper.ts";
@@ -30,12 +32,6 @@ const number = (value: number | null, interval: Interval | null): string => {
   return interval ? `${value.toFixed(4)} (${interval.low.toFixed(4)} to ${interval.high.toFixed(4)})` : value.toFixed(4);
 };
 
-const table = (header: readonly string[], rows: readonly (readonly string[])[]): string[] => [
-  `| ${header.join(" | ")} |`,
-  `|${header.map(() => "---|").join("")}`,
-  ...rows.map((row) => `| ${row.join(" | ")} |`),
-];
-
 /** What is shown of `training` in a model's card. */
 interface CardTraining {
   readonly config?: Readonly<Record<string, unknown>>;
@@ -50,13 +46,64 @@ export function renderModelCard(
   facts: TrainingFacts | undefined,
 ): string {
   const { evaluation } = record;
-  const { intervals, calibration } = evaluation;
-  const { config = {}, startedFrom = [] } = card.training as CardTraining;
-  const shown = (of: Readonly<Record<string, unknown>>) =>
-    Object.entries(of)
-      .map(([key, value]) => `${key} ${JSON.stringify(value)}`)
-      .join(", ");
-  const ood = evaluation.ood.flatMap((set) =>
+  return [
+    `# ${id}: ${head === "sdim" ? "SDIM" : "discriminative"} ResNet${depth} on ${data}`,
+    "",
+    `Input: images of any size with ${card.model.channels} channel${card.model.channels === 1 ? "" : "s"}, resized inside the file to ${card.model.imageSize} x ${card.model.imageSize}. Classes: ${card.classNames.join(", ")}. ${card.parameters.toLocaleString("en")} weights trained${head === "sdim" ? ", the critic's included" : ""}. The reject rule is part of the file: thresholds at percentile ${card.calibration.percentile} of ${card.calibration.data} (${card.calibration.split}).`,
+    "",
+    "## Measured",
+    "",
+    `On the ${evaluation.count.toLocaleString("en")} images of the ${evaluation.split} split, with 95% bootstrap intervals:`,
+    "",
+    ...inDistributionTable(evaluation),
+    "",
+    "Images it should refuse. The decision rule is what a user meets; the class-wise protocol is the paper's Table 3. The decision rule's AUROC is over all percentiles, a threshold per class; the other one and the FPR are of one threshold for all classes:",
+    "",
+    ...outOfDistributionTable(evaluation),
+    "",
+    "## Training",
+    "",
+    ...trainingLines(card, facts),
+    "",
+    "## Limits",
+    "",
+    `- ${data} only: what it says of other kinds of pictures was measured on the sets above and nothing else.`,
+    `- A rejection is a ${rejectScoreInWords(card.model)} below a percentile, not a proof: the sets above show how much passes, and adversarial examples made against the reject rule pass it ([what attacks do](../../docs/attacks.md)).`,
+    "- Not for decisions about people.",
+    ...sources([record]).map((line) => `- ${line}`),
+    "",
+  ].join("\n");
+}
+
+function inDistributionTable({ accuracy, rejection, aurc, intervals, calibration }: Evaluation): string[] {
+  return markdownTable(
+    ["", ""],
+    [
+      ["accuracy, nothing rejected", percent(accuracy, intervals.accuracy)],
+      ...rejection.flatMap((row) => [
+        [`rejected at percentile ${row.percentile}`, percent(row.rejectionRate, row.intervals.rejectionRate)],
+        [`accuracy on the accepted part at percentile ${row.percentile}`, percent(row.selectiveAccuracy, row.intervals.selectiveAccuracy)],
+      ]),
+      ["area under the risk-coverage curve (lower is better)", aurc.toFixed(5)],
+      [
+        "expected calibration error of the posterior (15 bins)",
+        percent(calibration.expectedCalibrationError, calibration.intervals.expectedCalibrationError),
+      ],
+    ],
+  );
+}
+
+function outOfDistributionTable({ ood }: Evaluation): string[] {
+  const header = [
+    "set (images)",
+    "percentile",
+    "decision rule",
+    "class-wise protocol",
+    "AUROC of the decision rule",
+    "AUROC",
+    "FPR at 95% TPR, in-distribution positive",
+  ];
+  const rows = ood.flatMap((set) =>
     set.rejection.map((row) => [
       `${set.data} (${set.count})`,
       String(row.percentile),
@@ -67,63 +114,20 @@ export function renderModelCard(
       percent(set.fprAt95InPositive),
     ]),
   );
+  return markdownTable(header, rows);
+}
+
+function trainingLines({ training }: ModelCard, facts: TrainingFacts | undefined): string[] {
+  const { config = {}, startedFrom = [] } = training as CardTraining;
+  const shown = (of: Readonly<Record<string, unknown>>) =>
+    Object.entries(of)
+      .map(([key, value]) => `${key} ${JSON.stringify(value)}`)
+      .join(", ");
   return [
-    `# ${id}: ${head === "sdim" ? "SDIM" : "discriminative"} ResNet${depth} on ${data}`,
-    "",
-    `Input: images of any size with ${card.model.channels} channel${card.model.channels === 1 ? "" : "s"}, resized inside the file to ${card.model.imageSize} x ${card.model.imageSize}. Classes: ${card.classNames.join(", ")}. ${card.parameters.toLocaleString("en")} weights trained${head === "sdim" ? ", the critic's included" : ""}. The reject rule is part of the file: thresholds at percentile ${card.calibration.percentile} of ${card.calibration.data} (${card.calibration.split}).`,
-    "",
-    "## Measured",
-    "",
-    `On the ${evaluation.count.toLocaleString("en")} images of the ${evaluation.split} split, with 95% bootstrap intervals:`,
-    "",
-    ...table(
-      ["", ""],
-      [
-        ["accuracy, nothing rejected", percent(evaluation.accuracy, intervals.accuracy)],
-        ...evaluation.rejection.flatMap((row) => [
-          [`rejected at percentile ${row.percentile}`, percent(row.rejectionRate, row.intervals.rejectionRate)],
-          [
-            `accuracy on the accepted part at percentile ${row.percentile}`,
-            percent(row.selectiveAccuracy, row.intervals.selectiveAccuracy),
-          ],
-        ]),
-        ["area under the risk-coverage curve (lower is better)", evaluation.aurc.toFixed(5)],
-        [
-          "expected calibration error of the posterior (15 bins)",
-          percent(calibration.expectedCalibrationError, calibration.intervals.expectedCalibrationError),
-        ],
-      ],
-    ),
-    "",
-    "Images it should refuse. The decision rule is what a user meets; the class-wise protocol is the paper's Table 3. The decision rule's AUROC is over all percentiles, a threshold per class; the other one and the FPR are of one threshold for all classes:",
-    "",
-    ...table(
-      [
-        "set (images)",
-        "percentile",
-        "decision rule",
-        "class-wise protocol",
-        "AUROC of the decision rule",
-        "AUROC",
-        "FPR at 95% TPR, in-distribution positive",
-      ],
-      ood,
-    ),
-    "",
-    "## Training",
-    "",
-    `${card.training["images"]} images, ${card.training["steps"]} steps. Config: ${shown(config)}.${facts ? ` ${trainedHow(facts)}` : ""}`,
+    `${training["images"]} images, ${training["steps"]} steps. Config: ${shown(config)}.${facts ? ` ${trainedHow(facts)}` : ""}`,
     ...startedFrom.flatMap((earlier) => [
       "",
       `It began with the weights of a training on ${earlier.data}: ${earlier.steps} steps. Config: ${shown(earlier.config)}.`,
     ]),
-    "",
-    "## Limits",
-    "",
-    `- ${data} only: what it says of other kinds of pictures was measured on the sets above and nothing else.`,
-    `- A rejection is a ${rejectScoreInWords(card.model)} below a percentile, not a proof: the sets above show how much passes, and adversarial examples made against the reject rule pass it ([what attacks do](../../docs/attacks.md)).`,
-    "- Not for decisions about people.",
-    ...sources([record]).map((line) => `- ${line}`),
-    "",
-  ].join("\n");
+  ];
 }

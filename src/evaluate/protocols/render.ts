@@ -1,3 +1,4 @@
+import { markdownTable } from "../../core/tables.ts";
 import type { EvaluationRecord } from "../record.ts";
 import type { Cell, ReproducedTable } from "./tables.ts";
 
@@ -10,16 +11,16 @@ function cellText({ paper, ours, interval }: Cell, unit: string, hasPaper: boole
 
 /** The table as Markdown: in each cell the paper's number, where the table has any, then ours with its 95% confidence interval. */
 export function tableMarkdown({ title, columns, rows, notes }: ReproducedTable, circumstances: readonly string[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   const hasPaper = rows.some(({ cells }) => cells.some(({ paper }) => paper !== null));
   return [
     `# ${title}`,
     "",
     `${hasPaper ? "Paper / **ours**" : "**Ours**"} (95% confidence interval); a dash where there is no number.`,
     "",
-    line(["", ...columns.map(({ name, unit }) => (unit === "" ? name : `${name}, ${unit}`))]),
-    line(["---", ...columns.map(() => "---")]),
-    ...rows.map(({ label, cells }) => line([label, ...cells.map((cell, i) => cellText(cell, columns[i]!.unit, hasPaper))])),
+    ...markdownTable(
+      ["", ...columns.map(({ name, unit }) => (unit === "" ? name : `${name}, ${unit}`))],
+      rows.map(({ label, cells }) => [label, ...cells.map((cell, i) => cellText(cell, columns[i]!.unit, hasPaper))]),
+    ),
     "",
     ...notes.map((note) => `- ${note}`),
     ...circumstances.map((text) => `- ${text}`),

@@ -1,6 +1,6 @@
 import * as Plot from "@observablehq/plot";
+import { escapeXml } from "../../core/markup.ts";
 import { draw } from "../report/draw.ts";
-import { escapeXml } from "../report/html.ts";
 import { standalone } from "./figures.ts";
 import { figureEpsilons } from "./paper-attacks.ts";
 import type { ReproducedTable } from "./tables.ts";

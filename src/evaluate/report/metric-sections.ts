@@ -1,21 +1,12 @@
+import { escapeHtml } from "../../core/markup.ts";
 import { rejectScoreInWords } from "../../nn/reject-score.ts";
 import { numberOf, percent, percentWithInterval } from "../summary.ts";
 import type { Chart } from "./chart.ts";
 import { draw } from "./draw.ts";
-import { escapeHtml } from "./html.ts";
+import { htmlTable } from "./html-table.ts";
 import { confusionMatrix, confusions, reliabilityDiagram, riskCoverage, rocCurveOf } from "./metric-charts.ts";
 import { captionOf, detectionTable, oodRejectionTable } from "./metric-tables.ts";
 import type { RunReport } from "./types.ts";
-
-/** A table with a header per column and per row; `rows` start with the row's name. */
-function table(caption: string, columns: readonly string[], rows: readonly (readonly string[])[]): string {
-  const head = columns.map((name) => `<th scope="col">${escapeHtml(name)}</th>`).join("");
-  const body = rows.map(([name, ...values]) => {
-    const cells = values.map((value) => `<td>${escapeHtml(value)}</td>`).join("");
-    return `<tr><th scope="row">${escapeHtml(name!)}</th>${cells}</tr>`;
-  });
-  return `<div class="scroll"><table class="data"><caption>${escapeHtml(caption)}</caption><thead><tr>${head}</tr></thead><tbody>${body.join("")}</tbody></table></div>`;
-}
 
 const figure = (title: string, chart: Chart): string => `<figure><figcaption>${escapeHtml(title)}</figcaption>${draw(chart)}</figure>`;
 
@@ -34,14 +25,14 @@ export function classes({ evaluation }: RunReport): string {
   const pairs =
     confused.length === 0
       ? "<p>No class was taken for another.</p>"
-      : table(
-          "The most frequent confusions, without rejection.",
-          ["true class", "winning class", "images"],
-          confused.map(({ truth, said, count }) => [truth, said, String(count)]),
-        );
+      : htmlTable({
+          caption: "The most frequent confusions, without rejection.",
+          columns: ["true class", "winning class", "images"],
+          rows: confused.map(({ truth, said, count }) => [truth, said, String(count)]),
+        });
   return `<section><h2>Class by class</h2>
 ${figure("Confusion matrix, without rejection; shades are square roots of shares of a row", confusionMatrix(evaluation))}
-${beside(table(captionOf("Accuracy per true class, without rejection.", evaluation), ["class", "images", "accuracy"], rows), pairs)}</section>`;
+${beside(htmlTable({ caption: captionOf("Accuracy per true class, without rejection.", evaluation), columns: ["class", "images", "accuracy"], rows }), pairs)}</section>`;
 }
 
 export function selective({ evaluation, card }: RunReport): string {
@@ -60,7 +51,7 @@ export function selective({ evaluation, card }: RunReport): string {
   ];
   return `<section><h2>Accuracy against coverage</h2>
 <p>One threshold on the winning class’s ${rejectScoreInWords(card.model)} for all classes, from strict to lax. Dashed: an oracle that refuses the errors first. <span class="key outside"></span> the decision rule, with a threshold per class, at the percentiles of the table.</p>
-${beside(figure("Risk-coverage curve", riskCoverage(evaluation)), table(captionOf("Read from the curve.", evaluation), ["measure", "value"], rows))}</section>`;
+${beside(figure("Risk-coverage curve", riskCoverage(evaluation)), htmlTable({ caption: captionOf("Read from the curve.", evaluation), columns: ["measure", "value"], rows }))}</section>`;
 }
 
 export function calibration({ evaluation }: RunReport): string {
@@ -75,13 +66,13 @@ export function calibration({ evaluation }: RunReport): string {
     ]);
   return `<section><h2>Calibration of the posterior</h2>
 <p>Expected calibration error over ${bins} bins of equal width: ${escapeHtml(percentWithInterval(expectedCalibrationError, intervals.expectedCalibrationError))}; over bins of equal numbers of images: ${escapeHtml(percentWithInterval(adaptiveCalibrationError, intervals.adaptiveCalibrationError))}. Lower is better. The posterior p(c|z) says which class fits best, not whether any does: rejection does not use it.</p>
-${beside(figure("Reliability diagram", reliabilityDiagram(evaluation)), table("Bins without images are left out.", ["posterior", "images", "mean posterior", "accuracy"], rows))}</section>`;
+${beside(figure("Reliability diagram", reliabilityDiagram(evaluation)), htmlTable({ caption: "Bins without images are left out.", columns: ["posterior", "images", "mean posterior", "accuracy"], rows }))}</section>`;
 }
 
 export function outOfDistribution({ evaluation }: RunReport): string {
   const { ood } = evaluation;
   if (ood.length === 0) return "";
   return `<section><h2>Data it should refuse</h2>
-${[detectionTable(evaluation), oodRejectionTable(evaluation)].map(({ caption, columns, rows }) => table(caption, columns, rows)).join("")}
+${[detectionTable(evaluation), oodRejectionTable(evaluation)].map(htmlTable).join("")}
 <h3>ROC curves, out-of-distribution positive</h3><div class="charts">${ood.map((set) => figure(set.data, rocCurveOf(set))).join("")}</div></section>`;
 }

@@ -1,4 +1,4 @@
-import { escapeHtml } from "./html.ts";
+import { escapeHtml } from "../../core/markup.ts";
 import { calibration, classes, outOfDistribution, selective } from "./metric-sections.ts";
 import { robustness } from "./robustness-section.ts";
 import { details, examples, histograms, mainTable, summary, training } from "./sections.ts";

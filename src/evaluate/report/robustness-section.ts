@@ -1,8 +1,9 @@
+import { escapeHtml } from "../../core/markup.ts";
 import { inPlainWords, type RobustnessReport } from "../robustness/report.ts";
 import { shownEpsilon, showRate } from "../robustness/table.ts";
 import { percent } from "../summary.ts";
 import { draw } from "./draw.ts";
-import { escapeHtml } from "./html.ts";
+import { htmlTable } from "./html-table.ts";
 import { robustnessCurve, worstCaseColumns, worstCaseRows } from "./robustness-chart.ts";
 import type { RunReport } from "./types.ts";
 
@@ -18,18 +19,10 @@ export function robustness({ robustness: report }: RunReport): string {
 <h3>Success against the size of the perturbation</h3>
 <p><span class="key inside"></span> the paper’s gradient attacks (FGSM and PGD with cross-entropy, DeepFool, C&amp;W) <span class="key outside"></span> all attacks. Solid: wrong and accepted. Dashed: wrong, accepted or not.</p>
 ${draw(robustnessCurve(report))}
-<h3>Worst case per image over all attacks</h3>${table(worstCaseColumns, worstCaseRows(report))}
+<h3>Worst case per image over all attacks</h3>${htmlTable({ columns: worstCaseColumns, rows: worstCaseRows(report) })}
 <h3>Attack by attack</h3>${attackTable(report)}
 <p>Shares of ${attacked.toLocaleString("en")} images that are classified correctly unattacked, where no other number is said. Rejection by thresholds at percentile ${percentile}. ${twin === null ? "Nothing was transferred from another model." : `The transferred attack was made on ${escapeHtml(twin)}.`} [low, high]: 95% Wilson interval.</p></section>`;
 }
-
-const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
-  `<div class="scroll"><table class="data"><thead><tr>${head.map((text) => `<th scope="col">${escapeHtml(text)}</th>`).join("")}</tr></thead><tbody>${rows
-    .map(
-      ([first, ...rest]) =>
-        `<tr><th scope="row">${escapeHtml(first!)}</th>${rest.map((text) => `<td>${escapeHtml(text)}</td>`).join("")}</tr>`,
-    )
-    .join("")}</tbody></table></div>`;
 
 function attackTable({ attacks, attacked }: RobustnessReport): string {
   const rows = attacks.flatMap(({ entry, summary }) =>
@@ -45,5 +38,6 @@ function attackTable({ attacks, attacked }: RobustnessReport): string {
       String(Math.round((queries.scores ?? 0) + (queries.gradients ?? 0))),
     ]),
   );
-  return table(["attack", "within", "success", "detected", "wrong and accepted", "survives 8 bits", "zero gradients", "queries"], rows);
+  const columns = ["attack", "within", "success", "detected", "wrong and accepted", "survives 8 bits", "zero gradients", "queries"];
+  return htmlTable({ columns, rows });
 }

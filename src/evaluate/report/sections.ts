@@ -1,11 +1,11 @@
 import { trainedOn } from "../../classify/card.ts";
+import { escapeHtml } from "../../core/markup.ts";
 import { rejectScoreInWords } from "../../nn/reject-score.ts";
 import { nameOfThresholds, type RejectionRow } from "../evaluation.ts";
 import { intervalNote, percent, summaryRows } from "../summary.ts";
 import type { TitledChart } from "./chart.ts";
 import { classHistograms, histogramsHeading, trainingCurves, validationCurves } from "./charts.ts";
 import { draw } from "./draw.ts";
-import { escapeHtml } from "./html.ts";
 import type { Example, RunReport } from "./types.ts";
 
 /** The headline numbers in words. */

@@ -3,7 +3,7 @@ import type { AttackOutcome, AttackResult } from "../../attacks/attack.ts";
 import { type ImageShape, sizeOfImage } from "../../attacks/distance.ts";
 import { indices, row } from "../../attacks/rows.ts";
 import { UserError } from "../../core/errors.ts";
-import { escapeXml } from "../report/html.ts";
+import { escapeXml } from "../../core/markup.ts";
 
 /** A picture is at least so wide and high; smaller images are enlarged by a whole number. */
 const cellSide = 96;

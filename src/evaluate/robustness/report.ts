@@ -1,3 +1,4 @@
+import { alignedColumns } from "../../core/tables.ts";
 import { percent } from "../summary.ts";
 import { type SuiteAttack, standardEpsilons } from "./suite.ts";
 import { shownEpsilon, showRate } from "./table.ts";
@@ -113,23 +114,13 @@ export function renderRobustness(report: RobustnessReport): string {
     ]),
   );
   return [
-    ...columns([["attack", "kind", "within", "success", "wrong and accepted"], ...rows]),
+    ...alignedColumns([["attack", "kind", "within", "success", "wrong and accepted"], ...rows]),
     "",
-    ...columns([["worst of all", "wrong", "wrong and accepted", "robust accuracy", "robust accuracy with rejection"], ...worst]),
+    ...alignedColumns([["worst of all", "wrong", "wrong and accepted", "robust accuracy", "robust accuracy with rejection"], ...worst]),
     "",
     `thresholds at percentile ${report.percentile}; [low, high]: 95% Wilson interval`,
     ...report.warnings.map(({ text }) => `WARNING ${text}`),
     "",
     ...inPlainWords(report),
   ].join("\n");
-}
-
-function columns(rows: readonly (readonly string[])[]): string[] {
-  const widths = rows[0]!.map((_, c) => Math.max(...rows.map((row) => row[c]!.length)));
-  return rows.map((row) =>
-    row
-      .map((text, c) => text.padEnd(widths[c]!))
-      .join("  ")
-      .trimEnd(),
-  );
 }

@@ -1,22 +1,16 @@
-import { percent, withInterval } from "../summary.ts";
+import { type NamedRow, namedRows } from "../../core/tables.ts";
+import { percent, percentWithInterval } from "../summary.ts";
 import type { Rate } from "./rate.ts";
 import type { AttackSummary, OutcomeSummary, PercentileSummary } from "./summary.ts";
 
 /** `84.65% [82.10, 86.90]` */
-export const showRate = ({ value, interval }: Rate): string =>
-  withInterval(percent(value), value === null ? null : interval, (end) => (100 * end).toFixed(2));
+export const showRate = ({ value, interval }: Rate): string => percentWithInterval(value, interval);
 
 export const shownEpsilon = (epsilon: number): string => Number(epsilon.toPrecision(3)).toString();
 
 const shown = (value: number | null, digits = 4): string => (value === null ? "-" : Number(value.toPrecision(digits)).toString());
 
-interface Row {
-  readonly what: string;
-  /** One per percentile, or one for all. */
-  readonly values: readonly string[];
-}
-
-function rowsOf({ distance }: AttackSummary, outcome: OutcomeSummary): Row[] {
+function rowsOf({ distance }: AttackSummary, outcome: OutcomeSummary): NamedRow[] {
   const { worstTarget } = outcome;
   const each = (of: (at: PercentileSummary) => Rate) => outcome.percentiles.map((at) => showRate(of(at)));
   const [first] = outcome.percentiles;
@@ -41,7 +35,10 @@ function rowsOf({ distance }: AttackSummary, outcome: OutcomeSummary): Row[] {
 }
 
 /** Of all images; where each was attacked once per target, by its worst target. */
-function accuracies({ percentiles: [first], worstTarget }: OutcomeSummary, each: (of: (at: PercentileSummary) => Rate) => string[]): Row[] {
+function accuracies(
+  { percentiles: [first], worstTarget }: OutcomeSummary,
+  each: (of: (at: PercentileSummary) => Rate) => string[],
+): NamedRow[] {
   const [plain, rejecting] = ["robust accuracy, of all images", "robust accuracy with rejection, of all images"];
   if (!worstTarget) {
     return [
@@ -71,7 +68,7 @@ export function renderAttack(summary: AttackSummary): string {
       const at = outcome.epsilon === null ? `any ${distance} distance` : `${distance} distance at most ${shown(outcome.epsilon)}`;
       return [
         "",
-        ...aligned([
+        ...namedRows([
           { what: at, values: outcome.percentiles.map(({ percentile }) => `percentile ${percentile}`) },
           ...rowsOf(summary, outcome),
         ]),
@@ -79,13 +76,4 @@ export function renderAttack(summary: AttackSummary): string {
     }),
     "[low, high]: 95% Wilson interval",
   ].join("\n");
-}
-
-function aligned(rows: readonly Row[]): string[] {
-  const label = Math.max(...rows.map(({ what }) => what.length));
-  const cell = Math.max(...rows.flatMap(({ values }) => values.map((value) => value.length)));
-  const lines = rows.map(({ what, values }) =>
-    `${what.padEnd(label)}  ${values.map((value) => value.padStart(cell)).join("  ")}`.trimEnd(),
-  );
-  return [lines[0]!, "-".repeat(Math.max(...lines.map((line) => line.length))), ...lines.slice(1)];
 }
