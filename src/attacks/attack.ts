@@ -157,85 +157,121 @@ export async function runAttack(
   attack: Attack,
   options: AttackOptions = {},
 ): Promise<AttackResult> {
-  const { seed = 0, firstIndex = 0, checkpoint } = options;
-  const carryOver = usesCarryOver(attack, options);
-  const { criterion = defaultCriterion(attack, samples) } = options;
+  const { seed = 0, criterion = defaultCriterion(attack, samples) } = options;
   requireSeed(seed);
   requireSamples(model, samples, criterion);
   const epsilons = epsilonsOf(attack, options.epsilons, model.shape);
   if (attack.needs === "gradients" && !model.gradient) {
     throw new UserError(`${attack.name}: needs gradients, the model gives scores only; take an attack that needs scores or decisions`);
   }
-  const { images, labels, targets, guides } = samples;
-  const size = sizeOfImage(model.shape);
+  const { images, labels, targets } = samples;
   const clean = await model.score(images);
   const attacked = Uint8Array.from(labels, (label, i) => Number(clean.labels[i] === label));
-  const all = indices(labels.length).filter((i) => attacked[i] === 1);
-  const ofRows = (rows: readonly number[]) => ({
-    images: takeRows(images, size, rows),
-    labels: Int32Array.from(rows, (i) => labels[i]!),
-  });
-  const imitated = attack.usesGuides ? { guides: guides ?? ofRows(all) } : {};
-  const problemAt = (epsilon: number | null, rows: readonly number[]) =>
-    new Problem({
-      model,
-      ...ofRows(rows),
-      ...(targets ? { targets: Int32Array.from(rows, (i) => targets[i]!) } : {}),
-      ...imitated,
-      criterion,
-      seed,
-      sampleIndices: rows.map((i) => firstIndex + i),
-      ...(options.onProgress ? { onProgress: (finished, count) => options.onProgress?.(epsilon, finished, count) } : {}),
-      ...(checkpoint ? { checkpoint } : {}),
-    });
-  /** `before`: where samples that are not among the rows are as they were left. */
-  const judged = async (problem: Problem, rows: readonly number[], made: Float32Array, before = images): Promise<Judgement> => {
-    const final = before.slice();
-    for (const [at, i] of rows.entries()) final.set(clipped(row(made, size, at)), i * size);
-    if (final.some(Number.isNaN)) throw new InternalError(`${attack.name}: it made an image with pixels that are no numbers`);
-    const scores = await model.score(final);
-    const isMet = judge(criterion, scores, { labels, targets });
-    return {
-      images: final,
-      scores,
-      success: attacked.map((value, i) => value & isMet[i]!),
-      sizes: perturbationSizes(images, final, model.shape),
-      queries: spreadQueries(problem.queries, rows, labels.length),
-    };
-  };
-  const outcomes: AttackOutcome[] = [];
-  if (attack.kind === "minimal") {
-    const problem = problemAt(null, all);
-    const outcome = await judged(problem, all, await attack.perturb(problem));
-    for (const epsilon of epsilons) outcomes.push({ ...outcome, epsilon, success: within(outcome, attack.distance, epsilon) });
-  } else {
-    const given = epsilons as readonly number[];
-    // The smallest first, so that there is something to carry over.
-    const order = carryOver ? indices(given.length).sort((a, b) => given[a]! - given[b]!) : indices(given.length);
-    let last: AttackOutcome | undefined;
-    for (const k of order) {
-      const epsilon = given[k]!;
-      const smaller = carryOver ? last : undefined;
-      const rows = all.filter((i) => smaller?.success[i] !== 1);
-      const problem = problemAt(epsilon, rows);
-      const made = rows.length > 0 ? await attack.perturb(problem, epsilon) : problem.images;
-      const outcome = await judged(problem, rows, made, smaller?.images);
-      last = { ...outcome, epsilon, success: within(outcome, attack.distance, epsilon) };
-      outcomes[k] = last;
-    }
-  }
+  const run: Run = { model, samples, criterion, attacked, rows: indices(labels.length).filter((i) => attacked[i] === 1), options };
+  const outcomes =
+    attack.kind === "minimal" ? await nearest(run, attack, epsilons) : await atEachEpsilon(run, attack, epsilons as readonly number[]);
   const { name, settings, distance } = attack;
-  const isTargeted = targets !== undefined;
+  const carryOver = usesCarryOver(attack, options);
   return {
-    ...{ attack: name, settings, distance, criterion: criterion.name, isTargeted, carryOver, seed },
+    ...{ attack: name, settings, distance, criterion: criterion.name, isTargeted: targets !== undefined, carryOver, seed },
     ...{ labels, targets, clean, attacked, outcomes },
+  };
+}
+
+/** What all of an attack's problems have in common. */
+interface Run {
+  readonly model: AttackedModel;
+  readonly samples: Samples;
+  readonly criterion: Criterion;
+  /** 1 where a sample is attacked, [N]. */
+  readonly attacked: Uint8Array;
+  /** Indices of those. */
+  readonly rows: readonly number[];
+  readonly options: AttackOptions;
+}
+
+/** What became of the samples, whatever the epsilon. */
+type Judgement = Omit<AttackOutcome, "epsilon">;
+
+/** Found once, and judged at each epsilon. */
+async function nearest(run: Run, attack: MinimalAttack, epsilons: readonly (number | null)[]): Promise<AttackOutcome[]> {
+  const problem = problemOf(run, attack, null, run.rows);
+  const judged = await judgedAnew(run, attack, problem, run.rows, await attack.perturb(problem));
+  return epsilons.map((epsilon) => ({ ...judged, epsilon, success: within(judged, attack.distance, epsilon) }));
+}
+
+async function atEachEpsilon(run: Run, attack: FixedEpsilonAttack, epsilons: readonly number[]): Promise<AttackOutcome[]> {
+  const carryOver = usesCarryOver(attack, run.options);
+  // The smallest first, so that there is something to carry over.
+  const order = carryOver ? indices(epsilons.length).sort((a, b) => epsilons[a]! - epsilons[b]!) : indices(epsilons.length);
+  const outcomes: AttackOutcome[] = [];
+  let last: AttackOutcome | undefined;
+  for (const k of order) {
+    const epsilon = epsilons[k]!;
+    const smaller = carryOver ? last : undefined;
+    const rows = run.rows.filter((i) => smaller?.success[i] !== 1);
+    const problem = problemOf(run, attack, epsilon, rows);
+    const made = rows.length > 0 ? await attack.perturb(problem, epsilon) : problem.images;
+    const judged = await judgedAnew(run, attack, problem, rows, made, smaller?.images);
+    last = { ...judged, epsilon, success: within(judged, attack.distance, epsilon) };
+    outcomes[k] = last;
+  }
+  return outcomes;
+}
+
+/** Of some of the samples. */
+function problemOf(
+  { model, samples, criterion, rows: all, options }: Run,
+  attack: Attack,
+  epsilon: number | null,
+  rows: readonly number[],
+): Problem {
+  const { images, labels, targets, guides } = samples;
+  const { seed = 0, firstIndex = 0, checkpoint, onProgress } = options;
+  const ofRows = (some: readonly number[]) => ({
+    images: takeRows(images, sizeOfImage(model.shape), some),
+    labels: Int32Array.from(some, (i) => labels[i]!),
+  });
+  return new Problem({
+    model,
+    ...ofRows(rows),
+    ...(targets ? { targets: Int32Array.from(rows, (i) => targets[i]!) } : {}),
+    ...(attack.usesGuides ? { guides: guides ?? ofRows(all) } : {}),
+    criterion,
+    seed,
+    sampleIndices: rows.map((i) => firstIndex + i),
+    ...(onProgress ? { onProgress: (finished, count) => onProgress(epsilon, finished, count) } : {}),
+    ...(checkpoint ? { checkpoint } : {}),
+  });
+}
+
+/** `made`: images of the rows. `before`: where the samples that are not among these are as they were left. */
+async function judgedAnew(
+  { model, samples, criterion, attacked }: Run,
+  { name }: Attack,
+  { queries }: Problem,
+  rows: readonly number[],
+  made: Float32Array,
+  before = samples.images,
+): Promise<Judgement> {
+  const { images, labels, targets } = samples;
+  const size = sizeOfImage(model.shape);
+  const final = before.slice();
+  for (const [at, i] of rows.entries()) final.set(clipped(row(made, size, at)), i * size);
+  if (final.some(Number.isNaN)) throw new InternalError(`${name}: it made an image with pixels that are no numbers`);
+  const scores = await model.score(final);
+  const isMet = judge(criterion, scores, { labels, targets });
+  return {
+    images: final,
+    scores,
+    success: attacked.map((value, i) => value & isMet[i]!),
+    sizes: perturbationSizes(images, final, model.shape),
+    queries: spreadQueries(queries, rows, labels.length),
   };
 }
 
 /** A minimal attack has nothing to carry over: its adversarials are the same for every epsilon. */
 export const usesCarryOver = ({ kind }: Attack, { carryOver = false }: AttackOptions): boolean => kind === "fixed-epsilon" && carryOver;
-
-type Judgement = Omit<AttackOutcome, "epsilon">;
 
 function defaultCriterion({ isAdaptive = false }: Attack, { targets }: Samples): Criterion {
   if (targets) return isAdaptive ? targetedAndAccepted : targeted;
