@@ -56,7 +56,7 @@ export interface AttackDefinition {
   readonly create: (settings?: Readonly<Record<string, unknown>>) => Attack;
 }
 
-/** `settings`: every one with a default and a description. */
+/** `settings`: every one with a description and, unless it may be left out, a default. */
 export function defineAttack<S extends z.ZodObject>(definition: {
   readonly name: string;
   readonly about: string;

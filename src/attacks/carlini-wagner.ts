@@ -13,6 +13,7 @@ interface Settings {
   readonly binarySearchSteps: number;
   readonly initialConstant: number;
   readonly abortEarly: boolean;
+  readonly constantTolerance?: number | undefined;
 }
 
 /** Steps and constants are foolbox's and the paper's, but for `steps`: 1,000 as in most of what is published, where theirs are 10,000. */
@@ -34,6 +35,14 @@ export const carliniWagner: AttackDefinition = defineAttack({
       .positive()
       .default(1e-3)
       .describe("the first weight of the margin against the distance; ten times it while none is found"),
+    constantTolerance: z
+      .number()
+      .min(0)
+      .lt(1)
+      .optional()
+      .describe(
+        "part of a constant that failed and succeeded may still be apart for a sample's search to end early; not given: all are tried",
+      ),
     abortEarly: z.boolean().default(true).describe("whether a constant is given up when the loss has not fallen for a tenth of the steps"),
   }),
   create: (settings) => ({
@@ -65,7 +74,7 @@ interface Found {
 
 /**
  * Per sample the constant is multiplied by ten until an adversarial is found, then halved between the largest that failed and the smallest
- * that did not. The nearest adversarial of all is kept, if the scoring pass confirms it: gradients are computed by another graph, whose
+ * that did not, until there are no more tries or, with a tolerance, these are within it: (smallest - largest) <= tolerance * smallest. The nearest adversarial of all is kept, if the scoring pass confirms it: gradients are computed by another graph, whose
  * rounding may differ at a margin of 0.
  */
 async function searchConstants(problem: Problem, group: readonly number[], made: Float32Array, settings: Settings): Promise<void> {
@@ -74,28 +83,34 @@ async function searchConstants(problem: Problem, group: readonly number[], made:
   const constants = new Float64Array(group.length).fill(settings.initialConstant);
   const lower = new Float64Array(group.length);
   const upper = new Float64Array(group.length).fill(Number.POSITIVE_INFINITY);
-  for (let search = 0; search < settings.binarySearchSteps; search++) {
+  let searching = indices(group.length);
+  for (let search = 0; search < settings.binarySearchSteps && searching.length > 0; search++) {
     // All samples end together: the part of the constants tried stands for as many samples finished.
     const open = problem.count - group[0]! - Math.floor((group.length * search) / settings.binarySearchSteps);
-    const found = await descend(problem, group, constants, settings, () => problem.progress(open));
-    const candidates = indices(group.length).filter((i) => found.squares[i]! < Number.POSITIVE_INFINITY);
+    const rows = searching.map((i) => group[i]!);
+    const tried = Float64Array.from(searching, (i) => constants[i]!);
+    const found = await descend(problem, rows, tried, settings, () => problem.progress(open));
+    const candidates = indices(rows.length).filter((at) => found.squares[at]! < Number.POSITIVE_INFINITY);
     const { isAdversarial } = await problem.score(
-      candidates.map((i) => group[i]!),
+      candidates.map((at) => rows[at]!),
       takeRows(found.images, size, candidates),
     );
-    const confirmed = new Set(candidates.filter((_, at) => isAdversarial[at] === 1));
-    for (let i = 0; i < group.length; i++) {
-      if (!confirmed.has(i)) {
+    const confirmed = new Set(candidates.filter((_, k) => isAdversarial[k] === 1));
+    for (const [at, i] of searching.entries()) {
+      if (!confirmed.has(at)) {
         lower[i] = constants[i]!;
       } else {
         upper[i] = constants[i]!;
-        if (found.squares[i]! < nearest[i]!) {
-          nearest[i] = found.squares[i]!;
-          made.set(row(found.images, size, i), group[i]! * size);
+        if (found.squares[at]! < nearest[i]!) {
+          nearest[i] = found.squares[at]!;
+          made.set(row(found.images, size, at), group[i]! * size);
         }
       }
       constants[i] = upper[i]! < Number.POSITIVE_INFINITY ? (lower[i]! + upper[i]!) / 2 : constants[i]! * 10;
     }
+    const { constantTolerance: tolerance } = settings;
+    if (tolerance !== undefined)
+      searching = searching.filter((i) => upper[i] === Number.POSITIVE_INFINITY || upper[i]! - lower[i]! > tolerance * upper[i]!);
   }
 }
 

@@ -140,6 +140,22 @@ describe("cw-l2", () => {
     expect(Array.from(late.queries.gradients)).toEqual([100, 100]);
   });
 
+  it("ends a sample's search when the constants that failed and succeeded are close, where it is asked to", async () => {
+    const search = { ...quick, binarySearchSteps: 9, initialConstant: 0.05, abortEarly: false };
+    const whole = await outcomeOf(model, samples, "cw-l2", search);
+    const close = await outcomeOf(model, samples, "cw-l2", { ...search, constantTolerance: 0.1 });
+    const coarse = await outcomeOf(model, samples, "cw-l2", { ...search, constantTolerance: 0.6 });
+    expect(Array.from(whole.queries.gradients)).toEqual([9 * quick.steps, 9 * quick.steps]);
+    for (const i of samples.labels.keys()) {
+      expect(close.success[i]).toBe(1);
+      expect(close.queries.gradients[i]! % quick.steps).toBe(0);
+      expect(close.queries.gradients[i]).toBeLessThan(whole.queries.gradients[i]!);
+      expect(coarse.queries.gradients[i]).toBeLessThan(close.queries.gradients[i]!);
+      expect(close.sizes.l2[i]! / whole.sizes.l2[i]!).toBeGreaterThanOrEqual(1);
+      expect(close.sizes.l2[i]! / whole.sizes.l2[i]!).toBeLessThan(1.01);
+    }
+  });
+
   it("drops a sample while another goes on", async () => {
     const { queries } = await outcomeOf(model, samples, "cw-l2", { ...quick, binarySearchSteps: 3, initialConstant: 0.05 });
     expect(queries.gradients[0]).not.toBe(queries.gradients[1]);

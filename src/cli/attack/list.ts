@@ -20,7 +20,7 @@ export function listAttacks(name: string | undefined, json: boolean, taken: Read
     printLine(`${definition.name}: ${definition.about} (${definition.source}); ${what}, ${distance}, needs ${needs}`);
     for (const setting of settingsOf(definition)) {
       const choices = setting.choices ? `: ${setting.choices.join(" | ")}` : "";
-      const value = JSON.stringify(setting.default);
+      const value = setting.default === undefined ? "<value>" : JSON.stringify(setting.default);
       const option = taken.has(setting.name) ? `--set ${setting.name}=${value}` : `--${kebab(setting.name)} ${value}`;
       printLine(`    ${option}  ${setting.description}${choices}`);
     }
