@@ -40,9 +40,7 @@ export const carliniWagner: AttackDefinition = defineAttack({
       .min(0)
       .lt(1)
       .optional()
-      .describe(
-        "part of a constant that failed and succeeded may still be apart for a sample's search to end early; not given: all are tried",
-      ),
+      .describe("ends a sample's search when the constants that failed and succeeded are within this part of each other; not given: never"),
     abortEarly: z.boolean().default(true).describe("whether a constant is given up when the loss has not fallen for a tenth of the steps"),
   }),
   create: (settings) => ({
