@@ -71,9 +71,9 @@ interface Found {
 }
 
 /**
- * Per sample the constant is multiplied by ten until an adversarial is found, then halved between the largest that failed and the smallest
- * that did not, until there are no more tries or, with a tolerance, these are within it: (smallest - largest) <= tolerance * smallest. The nearest adversarial of all is kept, if the scoring pass confirms it: gradients are computed by another graph, whose
- * rounding may differ at a margin of 0.
+ * Per sample the constant is multiplied by ten until an adversarial is found, then halved between the largest that failed, l, and the
+ * smallest that did not, u; with a tolerance, until u - l <= tolerance * u. The nearest adversarial of all is kept, if the scoring pass confirms
+ * it: gradients are computed by another graph, whose rounding may differ at a margin of 0.
  */
 async function searchConstants(problem: Problem, group: readonly number[], made: Float32Array, settings: Settings): Promise<void> {
   const { size } = problem;

@@ -2,7 +2,6 @@ import { describe, expect, it } from "vitest";
 import { LossTrace, renderTraining, TrainingView } from "../../src/cli/live-view.ts";
 import { describeEarlyEnd } from "../../src/cli/output.ts";
 import { bar, bin, plot, sparkline } from "../../src/cli/plot.ts";
-import { ruledTable } from "../../src/core/tables.ts";
 import type { TrainProgress } from "../../src/train/train.ts";
 
 const progress = (step: number): TrainProgress => ({
@@ -125,14 +124,5 @@ describe("plots", () => {
       "       1  9",
     ]);
     expect(plot([1, 2], 6, 2, ["a", "b"])).toEqual(["2.000 |   ***", "1.000 |***", "      +------", "       a    b"]);
-  });
-
-  it("align tables", () => {
-    expect(
-      ruledTable([
-        ["a", "long"],
-        ["wide", "x"],
-      ]),
-    ).toEqual(["a     long", "----------", "wide  x"]);
   });
 });
