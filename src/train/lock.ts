@@ -1,5 +1,4 @@
-import { randomUUID } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
@@ -36,10 +35,13 @@ export function lockFolder(out: string): () => void {
   const own: LockHolder = { pid: process.pid, host: hostname(), ...(began === undefined ? {} : { began }) };
   try {
     makeFolder(out);
-    if (!lockHolder(out)) clearLeftBehind(path, out);
-    writeFileSync(path, `${JSON.stringify(own)}\n`, { flag: "wx" });
+    alone(`${path}.gate`, () => {
+      const holder = lockHolder(out);
+      if (holder) throw takenBy(holder, out);
+      writeFileSync(path, `${JSON.stringify(own)}\n`);
+    });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") throw takenBy(readHolder(path), out);
+    if (error instanceof UserError) throw error;
     throw new UserError(`cannot write ${path}: ${messageOf(error)}`, { cause: error });
   }
   ours.add(folder);
@@ -51,23 +53,39 @@ export function lockFolder(out: string): () => void {
   };
 }
 
-/** Moved away before it is looked at again: where two clear at once, the slower may have hold of the quicker's new lock, and gives it back. */
-function clearLeftBehind(path: string, out: string): void {
-  const aside = `${path}.${randomUUID()}`;
-  try {
-    renameSync(path, aside);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
-    throw error;
+/** Milliseconds between two looks at a gate, and looks: what is done behind one takes a few of them. */
+const [pause, looks] = [10, 500];
+
+/**
+ * Does it while no other process does: two that looked at a lock which a third has left would both take its place. The gate is a folder, which only one can
+ * make. Errors: UserError when it stays shut, because a process was killed behind it.
+ */
+function alone(gate: string, act: () => void): void {
+  for (let look = 0; !madeFolder(gate); look++) {
+    if (look === looks) throw new UserError(`${gate}: another process is about to train in this folder; if there is none, remove ${gate}`);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pause);
   }
-  const holder = readHolder(aside);
-  if (holder && isHeld(holder, out)) renameSync(aside, path);
-  else rmSync(aside, { force: true });
+  try {
+    act();
+  } finally {
+    rmdirSync(gate);
+  }
 }
 
-const takenBy = (holder: LockHolder | undefined, out: string): UserError =>
+/** Whether it was us who made it. */
+function madeFolder(path: string): boolean {
+  try {
+    mkdirSync(path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
+  }
+}
+
+const takenBy = (holder: LockHolder, out: string): UserError =>
   new UserError(
-    `${out}: ${holder ? `process ${holder.pid} on ${holder.host}` : "another process"} is training in this folder; wait for it, stop it, or remove ${lockPath(out)} if it is gone`,
+    `${out}: process ${holder.pid} on ${holder.host} is training in this folder; wait for it, stop it, or remove ${lockPath(out)} if it is gone`,
   );
 
 function readHolder(path: string): LockHolder | undefined {

@@ -125,7 +125,7 @@ describe("the figure of class conditionals", () => {
     const svg = classConditionalsFigure("a < b", report, 0);
     expect(svg.match(/aria-label="Class /g)).toHaveLength(2);
     expect(svg).toContain("a &lt; b");
-    expect(svg).toContain("b &amp; &lt;c></text>");
+    expect(svg).toContain("b &amp; &lt;c&gt;</text>");
     expect(svg).not.toMatch(/var\(--|currentColor/);
     expect(svg).toContain("#3366aa");
     expect(svg).toContain("#cc6622");

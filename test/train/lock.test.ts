@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -42,6 +42,17 @@ describe("the lock of a run's folder", () => {
     unlock();
     expect(JSON.parse(readFileSync(lockPath(mine), "utf8"))).toEqual({ pid: 1, host: "elsewhere" });
   });
+
+  it("is not taken while another process looks at it, and says so where that one was killed meanwhile", () => {
+    const out = temporaryFolder();
+    const gate = `${lockPath(out)}.gate`;
+    mkdirSync(gate);
+    expect(() => lockFolder(out)).toThrow(`${gate}: another process is about to train in this folder; if there is none, remove ${gate}`);
+    expect(readdirSync(out)).toEqual(["training.lock.gate"]);
+    rmdirSync(gate);
+    lockFolder(out)();
+    expect(readdirSync(out)).toEqual([]);
+  }, 20_000);
 
   it("is taken by one of several processes that want it at once, also where one that is gone left its own", async () => {
     const out = temporaryFolder();

@@ -65,8 +65,8 @@ export async function trainedModel(model: PaperModel, options: ReproduceOptions)
   return path;
 }
 
-/** By the recipe and, where there is one, a warm restart. A training that was stopped goes on; one that was finished only exports again. */
-async function trainStages({ recipe, restart }: PaperModel, out: string, data: ImageSet): Promise<TrainResult> {
+/** By the recipe and its warm restarts, in folders `-restart-1`, `-restart-2` and so on. A training that was stopped goes on; one that was finished only exports again. */
+async function trainStages({ recipe, restarts }: PaperModel, out: string, data: ImageSet): Promise<TrainResult> {
   const stage = (folder: string, config: Partial<TrainConfig>, from?: string) => {
     const resume = hasCheckpoint(folder);
     return trainWithProgress(
@@ -75,8 +75,10 @@ async function trainStages({ recipe, restart }: PaperModel, out: string, data: I
       data,
     );
   };
-  const first = await stage(out, recipe);
-  if (!restart) return first;
-  const second = await stage(`${out}-restart`, { ...recipe, ...restart }, first.modelPath);
-  return { ...second, elapsedSeconds: first.elapsedSeconds + second.elapsedSeconds };
+  let last = await stage(out, recipe);
+  for (const [i, restart] of restarts.entries()) {
+    const next = await stage(`${out}-restart-${i + 1}`, { ...recipe, ...restart }, last.modelPath);
+    last = { ...next, elapsedSeconds: last.elapsedSeconds + next.elapsedSeconds };
+  }
+  return last;
 }
