@@ -23,7 +23,7 @@ import {
   previousCheckpointPath,
   sameConfig,
 } from "./checkpoint.ts";
-import { lossConfigOf, modelConfigOf, type TrainConfig, withCalibrationOf } from "./config.ts";
+import { lossConfigOf, modelConfigOf, savedConfigSchema, type TrainConfig, withCalibrationOf } from "./config.ts";
 import { channelsOf, exportedWeights, modelName, type TrainingData, uncalibratedModel, writeModel } from "./export.ts";
 import { initialState } from "./initialise.ts";
 import { lockFolder } from "./lock.ts";
@@ -228,11 +228,11 @@ function bookkeeping(
   };
 }
 
-/** Whether nothing was left to do, so that the model file, which may have been calibrated anew since, can stay as it is. */
+/** Whether nothing was left to do, so that the model file, which may have been calibrated anew since and may know fewer keys, can stay as it is. */
 const isFinished = (before: LoadedCheckpoint, after: Checkpoint, { config, out }: TrainOptions): boolean =>
   after.position.step === before.position.step &&
   existsSync(join(out, modelName)) &&
-  isDeepStrictEqual(readModelFile(join(out, modelName)).card.training["config"], config);
+  isDeepStrictEqual(savedConfigSchema.safeParse(readModelFile(join(out, modelName)).card.training["config"]).data, config);
 
 function alreadyFinished({ position }: Checkpoint, { out, onNote }: TrainOptions): TrainResult {
   const modelPath = join(out, modelName);
