@@ -12,6 +12,7 @@ import { modelPath, type ReproduceOptions } from "../reproduce/options.ts";
 import { reproduceRules, rulesName } from "../reproduce/rules.ts";
 
 const dataSets = [...new Set(paperModels.map(({ data }) => data))];
+const modelNames = paperModels.map(({ id }) => id);
 const names = [...evaluatedNames, rulesName, ...attackedNames];
 
 export function addReproduce(program: Command): void {
@@ -24,6 +25,7 @@ export function addReproduce(program: Command): void {
     .option("--out <folder>", "where results go", "results")
     .option("--runs <folder>", "where trainings and attacks keep what they have done, to go on with it", "runs/reproduce")
     .option("--data <name,...>", "only models of these data sets", wordList)
+    .option("--only <model,...>", "only these models, by their names in --list; of a table under --out the rows of others stay", wordList)
     .option("--svhn <spec>", "data set, folder or file that stands for SVHN where it is out-of-distribution (default: svhn)")
     .addOption(dataDirOption())
     .option(
@@ -42,7 +44,8 @@ export function addReproduce(program: Command): void {
       if (options.list) return list(options);
       if (what.length === 0) throw new UserError(`reproduce: name what to make: ${names.join(", ")}; or --list`);
       for (const name of options.data ?? []) oneOf("--data", name, dataSets);
-      const wanted = paperModels.filter(({ data }) => options.data === undefined || options.data.includes(data));
+      for (const name of options.only ?? []) oneOf("--only", name, modelNames);
+      const wanted = paperModels.filter(({ id, data }) => (options.data?.includes(data) ?? true) && (options.only?.includes(id) ?? true));
       const evaluated = what.filter((name) => evaluatedNames.includes(name));
       if (evaluated.length > 0) await reproduceEvaluated(evaluated, wanted, options);
       if (what.includes(rulesName)) await reproduceRules(wanted, options);

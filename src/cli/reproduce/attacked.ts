@@ -22,6 +22,7 @@ import { drawn } from "../../evaluate/robustness/grid.ts";
 import { withAttackConsole } from "../attack/progress.ts";
 import { printLine } from "../output.ts";
 import { type AttackedSubject, AttackRunner, type Subject, someTrained } from "./attack-runner.ts";
+import { keptRows } from "./kept.ts";
 import { logitsOfAttacks, logitsOfConfidences } from "./logits.ts";
 import type { ReproduceOptions } from "./options.ts";
 import { madeFrom, writeResult, writeTable } from "./write.ts";
@@ -34,17 +35,19 @@ const attackedData = ["mnist", "cifar10"];
 const makers: Readonly<Record<string, Make>> = {
   table4: (runner, models, options) => writeLogits(runner, models, options, "table4", "mnist"),
   table5: async (runner, models, options) => {
-    const rows = await attackedRows(runner, required("table5", modelsOf(models, attackedData, true), options), () => untargetedAttacks);
-    writeTable(table5(rows), runner.provenance(), options);
+    const made = required("table5", modelsOf(models, attackedData, true), options);
+    const kept = keptRows("table5", made, options);
+    writeTable(table5(await attackedRows(runner, made, untargetedAttacks)), runner.provenance(), kept, options);
   },
   table6: async (runner, models, options) => {
     const [model] = required("table6", modelsOf(models, ["mnist"], true), options);
     writeLogitTable(await logitsOfConfidences(runner, model!), runner, options);
   },
   table7: async (runner, models, options) => {
-    const cw = confidences.map((confidence) => targetedCw(confidence));
-    const rows = await attackedRows(runner, required("table7", modelsOf(models, attackedData), options), () => [...cw, targetedAdaptive]);
-    writeTable(table7(rows), runner.provenance(), options);
+    const made = required("table7", modelsOf(models, attackedData), options);
+    const kept = keptRows("table7", made, options);
+    const attacks = [...confidences.map((confidence) => targetedCw(confidence)), targetedAdaptive];
+    writeTable(table7(await attackedRows(runner, made, attacks)), runner.provenance(), kept, options);
   },
   table9: (runner, models, options) => writeLogits(runner, models, options, "table9", "cifar10"),
   figure4: (runner, models, options) => writeFigure(runner, models, options, "figure4", "mnist"),
@@ -70,22 +73,18 @@ const modelsOf = (models: readonly PaperModel[], data: readonly string[], onlySd
   models.filter((model) => data.includes(model.data) && (!onlySdim || model.head === "sdim"));
 
 function required(name: string, models: readonly PaperModel[], options: ReproduceOptions): readonly PaperModel[] {
-  if (models.length === 0) throw new UserError(`${name}: is of no model that --data names; leave --data out, or name others`);
+  if (models.length === 0) throw new UserError(`${name}: is of no model that --data and --only name; leave them out, or name others`);
   if (someTrained(models, options)) return models;
   throw new UserError(
     `${name}: needs the model ${models.map(({ id }) => id).join(" or ")}; train it with --train, or name another folder than ${options.models} with --models`,
   );
 }
 
-async function attackedRows(
-  runner: AttackRunner,
-  models: readonly PaperModel[],
-  attacksOf: (model: PaperModel) => readonly PaperAttack[],
-): Promise<AttackedRow[]> {
+async function attackedRows(runner: AttackRunner, models: readonly PaperModel[], attacks: readonly PaperAttack[]): Promise<AttackedRow[]> {
   const rows: AttackedRow[] = [];
   for (const model of models) {
     const subject = await runner.subject(model);
-    for (const attack of attacksOf(model)) {
+    for (const attack of attacks) {
       if (subject) rows.push({ model, attack, summary: (await runner.run(model, subject, attack)).summary });
       else rows.push({ model, attack });
     }
@@ -119,9 +118,14 @@ async function writeFigure(
   id: "figure4" | "figure5",
   data: string,
 ): Promise<void> {
+  const asked = modelsOf(models, [data]);
+  if (asked.length > 0 && !asked.some(({ head }) => head === "sdim"))
+    throw new UserError(`${id}: shows adversarial images of the model ${data}, which --only leaves out; name it too`);
+  const made = required(id, asked, options);
+  const kept = keptRows(id, made, options);
   const rows: AttackedRow[] = [];
   const pictures: PictureRow[] = [];
-  for (const model of required(id, modelsOf(models, [data]), options)) {
+  for (const model of made) {
     const subject = await runner.subject(model);
     for (const attack of figureAttacks) {
       if (!subject) {
@@ -134,8 +138,7 @@ async function writeFigure(
     }
   }
   const title = `${id === "figure4" ? "Figure 4" : "Figure 5"}: accuracy on ${data} against epsilon (linf)`;
-  const table = accuracyAgainstEpsilon(id, title, rows);
-  writeTable(table, runner.provenance(), options);
+  const table = writeTable(accuracyAgainstEpsilon(id, title, rows), runner.provenance(), kept, options);
   const svg = robustnessFigure(table, pictures);
   writeFileAtomic(join(options.out, `${id}.svg`), svg);
   writeFileAtomic(join(options.out, `${id}.png`), await sharp(Buffer.from(svg)).png().toBuffer());

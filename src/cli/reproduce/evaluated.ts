@@ -17,6 +17,7 @@ import { type MeasuredModel, table1, table2, table3, tablePercentiles } from "..
 import { type EvaluationRecord, evaluationRecord } from "../../evaluate/record.ts";
 import { classScores } from "../../evaluate/report/assemble.ts";
 import { note, ProgressLine, printLine } from "../output.ts";
+import { keptRows } from "./kept.ts";
 import { loading, outOfDistribution, type ReproduceOptions, trainedModel, trainingFactsPath, withoutModel } from "./options.ts";
 import { writeTable } from "./write.ts";
 
@@ -45,8 +46,11 @@ interface Measured {
 export async function reproduceEvaluated(what: readonly string[], wanted: readonly PaperModel[], options: ReproduceOptions): Promise<void> {
   const onlySdim = !what.some((name) => name === "table1" || name === "cards");
   const inFigures = what.flatMap((name) => (isFigure(name) ? [figures[name]] : []));
+  const leftOut = what.find((name) => isFigure(name) && !wanted.some(({ id }) => id === figures[name]));
+  if (leftOut !== undefined) throw new UserError(`${leftOut}: is of no model that --data and --only name; leave them out, or name others`);
   const onlyFigures = what.every(isFigure);
   const needs = { published: what.some((name) => name !== "table1" && name !== "table2"), synthetic: what.includes("cards") };
+  const kept = new Map(what.filter(isTable).map((name) => [name, keptRows(name, wanted, options)]));
   const measured = new Map<string, Measured>();
   for (const model of wanted) {
     if (onlySdim && model.head === "softmax") continue;
@@ -66,7 +70,7 @@ export async function reproduceEvaluated(what: readonly string[], wanted: readon
   const records = models.flatMap(({ measured }) => (measured ? [measured.record] : []));
   for (const name of what) {
     if (name === "cards") writeCards(models, options);
-    else if (isTable(name)) writeTable(tables[name](models), records, options);
+    else if (isTable(name)) writeTable(tables[name](models), records, kept.get(name)!, options);
     else if (isFigure(name)) await writeFigure(name, measured.get(figures[name]), options);
   }
 }

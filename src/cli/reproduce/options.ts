@@ -20,6 +20,8 @@ export interface ReproduceOptions {
   /** Where trainings and attacks keep what they have done. */
   readonly runs: string;
   readonly data?: readonly string[];
+  /** `PaperModel.id`s */
+  readonly only?: readonly string[];
   readonly svhn?: string;
   readonly dataDir?: string;
   /** Images to attack: everywhere, or by name of a data set or of an attack (`PaperAttack.id`). */

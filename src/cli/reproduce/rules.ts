@@ -10,6 +10,7 @@ import { type LabelledVerdicts, type MeasuredRule, measureRules, rulesTable } fr
 import { measuredFile } from "../../evaluate/record.ts";
 import { runtimeVersion } from "../../runtime/session.ts";
 import { note, ProgressLine } from "../output.ts";
+import { keptRows } from "./kept.ts";
 import { loading, outOfDistribution, type ReproduceOptions, trainedModel, withoutModel } from "./options.ts";
 import { type Provenance, writeTable } from "./write.ts";
 
@@ -17,6 +18,7 @@ export const rulesName = "reject-rules";
 
 /** The paper's reject rule beside others, of each SDIM model. */
 export async function reproduceRules(wanted: readonly PaperModel[], options: ReproduceOptions): Promise<void> {
+  const kept = keptRows(rulesName, wanted, options);
   const rows: { model: PaperModel; published?: string; rules: MeasuredRule[] }[] = [];
   const records: Provenance[] = [];
   for (const model of wanted.filter(({ head }) => head === "sdim")) {
@@ -43,7 +45,7 @@ export async function reproduceRules(wanted: readonly PaperModel[], options: Rep
     throw new UserError(
       `${rulesName}: none of the models is there; --train trains them, --models names another folder than ${options.models}`,
     );
-  writeTable(rulesTable(rows), records, options);
+  writeTable(rulesTable(rows), records, kept, options);
 }
 
 async function rulesOf(

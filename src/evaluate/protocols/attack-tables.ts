@@ -1,7 +1,7 @@
 import type { AttackSummary, OutcomeSummary } from "../robustness/summary.ts";
-import type { PaperModel } from "./paper.ts";
+import { type PaperModel, paperModels } from "./paper.ts";
 import { figureEpsilons, type PaperAttack, paperCount, paperTable5, paperTable7, paperTwinSuccess } from "./paper-attacks.ts";
-import { type Cell, cell, type ReproducedTable, tablePercentiles, titleOf } from "./tables.ts";
+import { type Cell, cell, type ReproducedTable, type TableRow, tablePercentiles, titleOf } from "./tables.ts";
 
 /** An attack on a model of the paper's; without a summary where the model is not trained. */
 export interface AttackedRow {
@@ -10,7 +10,12 @@ export interface AttackedRow {
   readonly summary?: AttackSummary;
 }
 
-const labelOf = ({ model, attack }: AttackedRow): string => `${titleOf(model)}: ${attack.title}`;
+const tableRow = ({ model, attack, summary }: AttackedRow, cells: readonly Cell[], ending = ""): TableRow => ({
+  model: model.id,
+  label: `${titleOf(model)}: ${attack.title}${ending}`,
+  cells,
+  ...(summary ? { attacked: { attack: attack.title, images: summary.samples } } : {}),
+});
 
 const acceptedBefore = ["detected", "wrong and accepted"];
 
@@ -39,13 +44,14 @@ function rejectingCells(outcome: OutcomeSummary | undefined, paper: readonly (nu
   ];
 }
 
-type MeasuredRow = Required<AttackedRow>;
+/** Data set of a model of the paper's. */
+const dataOf = (id: string): string => paperModels.find((model) => model.id === id)?.data ?? id;
 
-/** How many images there were, from those rows that have been measured. */
-function countNotes(rows: readonly AttackedRow[]): string[] {
-  const measured = rows.filter((row): row is MeasuredRow => row.summary !== undefined);
+/** How many images were attacked, from those rows that have been measured; nothing for a table without attacks. */
+export function countNotes(rows: readonly TableRow[]): string[] {
+  const measured = rows.flatMap(({ model, attacked }) => (attacked ? [{ data: dataOf(model), ...attacked }] : []));
   if (measured.length === 0) return [];
-  const countsOf = (some: readonly MeasuredRow[]) => new Map(some.map(({ model, summary }) => [model.data, summary.samples]));
+  const countsOf = (some: typeof measured) => new Map(some.map(({ data, images }) => [data, images]));
   // As many as the last attack on a data set had; attacks that had another number are named.
   const usual = countsOf(measured);
   const inWords = (counts: ReadonlyMap<string, number>): string => {
@@ -53,10 +59,10 @@ function countNotes(rows: readonly AttackedRow[]): string[] {
     if (counts.size === usual.size && new Set(counts.values()).size === 1) return String(count);
     return [...counts].map(([data, ofData]) => `${ofData} (${data})`).join(" and ");
   };
-  const others = measured.filter(({ model, summary }) => summary.samples !== usual.get(model.data));
-  const titles = [...new Set(others.map(({ attack }) => attack.title))];
-  const but = titles.map((title) => `, for ${title} ${inWords(countsOf(others.filter(({ attack }) => attack.title === title)))}`).join("");
-  const fewer = measured.some(({ summary }) => summary.samples < paperCount);
+  const others = measured.filter(({ data, images }) => images !== usual.get(data));
+  const titles = [...new Set(others.map(({ attack }) => attack))];
+  const but = titles.map((title) => `, for ${title} ${inWords(countsOf(others.filter(({ attack }) => attack === title)))}`).join("");
+  const fewer = measured.some(({ images }) => images < paperCount);
   const few = fewer
     ? "; the paper took 1,000. Ours are fewer where an attack asks the model thousands of times per image, minutes of a core: the intervals are wide"
     : "";
@@ -75,11 +81,8 @@ export function table5(rows: readonly AttackedRow[]): ReproducedTable {
     id: "table5",
     title: "Table 5: detection of untargeted adversarials",
     columns: rejectingColumns,
-    rows: rows.map((row) => ({
-      label: labelOf(row),
-      cells: rejectingCells(row.summary?.outcomes[0], paperTable5[row.model.data]?.[row.attack.id] ?? []),
-    })),
-    notes: [...countNotes(rows), adaptiveNote, distanceNote],
+    rows: rows.map((row) => tableRow(row, rejectingCells(row.summary?.outcomes[0], paperTable5[row.model.data]?.[row.attack.id] ?? []))),
+    notes: [adaptiveNote, distanceNote],
   };
 }
 
@@ -94,9 +97,8 @@ export function table7(rows: readonly AttackedRow[]): ReproducedTable {
     id: "table7",
     title: "Table 7: targeted C&W-L2 with confidence",
     columns: rejectingColumns,
-    rows: rows.map((row) => ({ label: labelOf(row), cells: rejectingCells(row.summary?.outcomes[0], paperOf(row)) })),
+    rows: rows.map((row) => tableRow(row, rejectingCells(row.summary?.outcomes[0], paperOf(row)))),
     notes: [
-      ...countNotes(rows),
       "Targets are drawn at random from the wrong classes; the paper does not say how it chose them. The paper's confidences are differences of raw log-likelihoods; of the discriminative counterpart they are differences of log-posteriors, and its reject score is log p(c|x). A success must reach kappa: where there is none at 500 or 1000, the attack never found log-posteriors that far apart; the paper does not say of which kappa its 100% are.",
       adaptiveNote,
       distanceNote,
@@ -119,11 +121,15 @@ export function accuracyAgainstEpsilon(id: string, title: string, rows: readonly
       const { ours, interval } = cell(null, rate.value, rate.interval);
       return { value: ours, interval };
     };
-    const plain = { label: labelOf(row), cells: cells(({ percentiles: [first] }) => percent(first!.robustAccuracy)) };
-    const rejecting = {
-      label: `${labelOf(row)}, with rejection`,
-      cells: cells(({ percentiles: [first] }) => percent(first!.robustAccuracyWithRejection)),
-    };
+    const plain = tableRow(
+      row,
+      cells(({ percentiles: [first] }) => percent(first!.robustAccuracy)),
+    );
+    const rejecting = tableRow(
+      row,
+      cells(({ percentiles: [first] }) => percent(first!.robustAccuracyWithRejection)),
+      ", with rejection",
+    );
     // What is made to be accepted is measured with rejection alone.
     return attack.isAdaptive ? [rejecting] : [plain, rejecting];
   });
@@ -133,7 +139,6 @@ export function accuracyAgainstEpsilon(id: string, title: string, rows: readonly
     columns: figureEpsilons.map((epsilon) => ({ name: `epsilon ${epsilon}`, unit: "%" })),
     rows: curves,
     notes: [
-      ...countNotes(rows),
       "Accuracy: right after the attack / all images. With rejection: right and accepted before, and not wrong and accepted after, at percentile 1. The attack that knows the rule leaves alone what it has made wrong and accepted within a smaller epsilon.",
       "The paper shows curves without numbers, and compares with GBZ, a generative classifier that is not part of this project. FGSM and PGD follow cross-entropy, as in the paper; where its gradients vanish they say nothing of robustness. The margin loss and the attack that knows the rule do not saturate.",
     ],

@@ -114,7 +114,7 @@ export function rulesTable(
       { name: "AUROC, out-of-distribution set", unit: "" },
     ],
     rows: models.flatMap(({ model, published, rules }) =>
-      rules.map((measured) => ({ label: labelOf(model, published, measured.rule), cells: cellsOf(measured) })),
+      rules.map((measured) => ({ model: model.id, label: labelOf(model, published, measured.rule), cells: cellsOf(measured) })),
     ),
     notes: [
       "Penalised likelihood: log p(z|c) less what its mean over the classes has above the 99th percentile of that mean over the training images, and less what half the squared Mahalanobis distance of the channel statistics has above its 90th (docs/training.md). One threshold: the percentile of the samples of all classes together. Thresholds are of the training images, those that were classified right.",

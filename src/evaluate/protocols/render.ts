@@ -28,8 +28,14 @@ export function tableMarkdown({ title, columns, rows, notes }: ReproducedTable, 
   ].join("\n");
 }
 
+/** What a table says of where its numbers come from. */
+interface SourceInWords {
+  readonly circumstances: Pick<EvaluationRecord["circumstances"], "command" | "at" | "sdim" | "node" | "onnxruntime" | "machine" | "cores">;
+  readonly modelFile: Pick<EvaluationRecord["modelFile"], "path" | "sha256">;
+}
+
 /** Where a table's numbers come from, a line per model. */
-export const sources = (records: readonly Pick<EvaluationRecord, "circumstances" | "modelFile">[]): string[] =>
+export const sources = (records: readonly SourceInWords[]): string[] =>
   records.map(({ circumstances: at, modelFile }) => {
     const versions = `sdim ${at.sdim}, node ${at.node}, ONNX Runtime ${at.onnxruntime}`;
     return `${modelFile.path} (SHA-256 ${modelFile.sha256.slice(0, 16)}), measured ${at.at.slice(0, 16).replace("T", " ")} UTC by \`${at.command}\` with ${versions}, on ${at.machine}, ${at.cores} cores`;

@@ -17,11 +17,21 @@ export interface Cell {
   readonly interval: readonly [number, number] | null;
 }
 
+/** What one model gave, or one attack on it. */
+export interface TableRow {
+  /** `PaperModel.id` */
+  readonly model: string;
+  readonly label: string;
+  readonly cells: readonly Cell[];
+  /** Of an attack that has been made: its title, and how many images there were. */
+  readonly attacked?: { readonly attack: string; readonly images: number } | undefined;
+}
+
 export interface ReproducedTable {
   readonly id: string;
   readonly title: string;
   readonly columns: readonly { readonly name: string; readonly unit: "%" | "M" | "" }[];
-  readonly rows: readonly { readonly label: string; readonly cells: readonly Cell[] }[];
+  readonly rows: readonly TableRow[];
   readonly notes: readonly string[];
 }
 
@@ -49,6 +59,7 @@ export function table1(models: readonly MeasuredModel[]): ReproducedTable {
       { name: "parameters", unit: "M" },
     ],
     rows: models.map(({ model, measured }) => ({
+      model: model.id,
       label: titleOf(model),
       cells: [
         cell(model.paperAccuracy, measured?.record.evaluation.accuracy, measured?.record.evaluation.intervals.accuracy),
@@ -81,6 +92,7 @@ export function table2(models: readonly MeasuredModel[]): ReproducedTable {
         const evaluation = measured?.record.evaluation;
         const rowAt = (percentile: number) => evaluation?.rejection.find((row) => row.percentile === percentile);
         return {
+          model: model.id,
           label: titleOf(model),
           cells: [
             cell(paper.original, evaluation?.accuracy, evaluation?.intervals.accuracy),
@@ -118,6 +130,7 @@ export function table3(models: readonly MeasuredModel[]): ReproducedTable {
       const rejection = evaluation?.rejection[0];
       const rowAt = (percentile: number) => set?.rejection.find((row) => row.percentile === percentile);
       return {
+        model: model.id,
         label: `${titleOf(model)} -> ${set?.data ?? model.ood}`,
         cells: [
           ...tablePercentiles.map((percentile, i) => {
