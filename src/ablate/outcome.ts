@@ -5,6 +5,7 @@ import { calibrationSources } from "../classify/card.ts";
 import type { Circumstances } from "../core/circumstances.ts";
 import { messageOf, UserError } from "../core/errors.ts";
 import { readFileAtMost, writeFileAtomic } from "../core/files.ts";
+import { problemsIn } from "../core/problems.ts";
 import type { Evaluation } from "../evaluate/evaluation.ts";
 import { hasCheckpoint, readPosition, sameConfig } from "../train/checkpoint.ts";
 import { savedConfigSchema, type TrainConfig } from "../train/config.ts";
@@ -145,5 +146,5 @@ function read(path: string): KeptOutcome {
   }
   const parsed = keptSchema.safeParse(raw);
   if (parsed.success) return parsed.data;
-  throw new UserError(`${path}: not the outcome of a training of ours. Remove it to measure anew.\n${z.prettifyError(parsed.error)}`);
+  throw new UserError(`${problemsIn(`${path}: not the outcome of a training of ours`, parsed.error, raw)}\nRemove it to measure anew.`);
 }

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../core/errors.ts";
 import { oneOf } from "../core/names.ts";
+import { problemsIn } from "../core/problems.ts";
 import { augmentationOf } from "../data/registry.ts";
 import { syntheticNames } from "../data/synthetic.ts";
 import { defaults, resolveConfig, type TrainConfig } from "../train/config.ts";
@@ -77,7 +78,7 @@ export function parseStudy(raw: Readonly<Record<string, unknown>>, source: strin
       });
     }
     const parsed = studySchema.safeParse(raw);
-    if (!parsed.success) throw new UserError(`not a study:\n${z.prettifyError(parsed.error)}`);
+    if (!parsed.success) throw new UserError(problemsIn("not a study", parsed.error, raw));
     const { base, variants, ...rest } = parsed.data;
     requireSets(rest);
     const start = { ...augmentationOf(rest.data), ...base };

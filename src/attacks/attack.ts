@@ -1,6 +1,7 @@
-import { z } from "zod";
+import type { z } from "zod";
 import { InternalError, UserError } from "../core/errors.ts";
 import { oneOf } from "../core/names.ts";
+import { problemsIn } from "../core/problems.ts";
 import { requireSeed } from "../core/random.ts";
 import { type Criterion, judge, misclassified, misclassifiedAndAccepted, targeted, targetedAndAccepted } from "./criteria.ts";
 import { type Distance, type ImageShape, isWithin, perturbationSizes, sizeOfImage } from "./distance.ts";
@@ -70,7 +71,7 @@ export function defineAttack<S extends z.ZodObject>(definition: {
     create: (given = {}) => {
       for (const key of Object.keys(given)) oneOf(`setting of ${name}`, key, Object.keys(schema.shape));
       const parsed = schema.safeParse(given);
-      if (!parsed.success) throw new UserError(`${name}:\n${z.prettifyError(parsed.error)}`);
+      if (!parsed.success) throw new UserError(problemsIn(name, parsed.error, given));
       return { ...definition.create(parsed.data), name, settings: parsed.data };
     },
   };

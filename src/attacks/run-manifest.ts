@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { messageOf, UserError } from "../core/errors.ts";
 import { writeFileAtomic } from "../core/files.ts";
+import { problemsIn } from "../core/problems.ts";
 import { packageVersion } from "../core/version.ts";
 import { type Attack, type AttackOptions, type Samples, usesCarryOver } from "./attack.ts";
 import { sizeOfImage } from "./distance.ts";
@@ -113,12 +114,16 @@ function digestOf(...arrays: readonly (Float32Array | Int32Array)[]): string {
 }
 
 function readManifest(path: string): Manifest {
+  const wrong = `${path}: not the description of a run that can go on (take another folder)`;
+  let json: unknown;
   try {
-    return manifest.parse(JSON.parse(readFileSync(path, "utf8")));
+    json = JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
-    const reason = error instanceof z.ZodError ? z.prettifyError(error) : messageOf(error);
-    throw new UserError(`${path}: not the description of a run that can go on (take another folder): ${reason}`, { cause: error });
+    throw new UserError(`${wrong}: ${messageOf(error)}`, { cause: error });
   }
+  const parsed = manifest.safeParse(json);
+  if (!parsed.success) throw new UserError(problemsIn(wrong, parsed.error, json));
+  return parsed.data;
 }
 
 /** `settings.steps (5 there, 6 now)` */

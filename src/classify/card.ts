@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { messageOf, UserError } from "../core/errors.ts";
+import { problemsIn } from "../core/problems.ts";
 import { localFeatureStages, type ModelConfig } from "../nn/classifier.ts";
 import { rejectScores } from "../nn/reject-score.ts";
 
@@ -95,6 +96,6 @@ export function parseCard(text: string, source: string): ModelCard {
     throw new UserError(`${source}: its card has format ${format}, written by a newer sdim; this one reads up to ${newestFormat}`);
   }
   const parsed = card.safeParse(json);
-  if (!parsed.success) throw new UserError(`${source}: its metadata "sdim" is not as expected:\n${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw new UserError(problemsIn(`${source}: its metadata "sdim" is not as expected`, parsed.error, json));
   return parsed.data;
 }

@@ -4,7 +4,7 @@ import type { ImageSet } from "../data/image-set.ts";
 import { loadOutOfDistribution } from "../data/out-of-distribution.ts";
 import type { LoadOptions } from "../data/registry.ts";
 import { syntheticNames } from "../data/synthetic.ts";
-import { wholeNumber, wordList } from "./options.ts";
+import { pathList, wholeNumber } from "./options.ts";
 import { loadWithProgress } from "./own-images.ts";
 
 // Data a classifier should refuse, as commands are told of it.
@@ -22,7 +22,7 @@ export const oodOptions = (command: Command): Command =>
     .option(
       "--ood <name|folder|csv,...>",
       `data it should refuse: test splits of data sets, all of a folder or CSV of images without one, or synthetic (${syntheticNames.join(", ")})`,
-      wordList,
+      pathList,
     )
     .option("--synthetic-count <n>", "images of each synthetic set (default: 2000)", wholeNumber)
     .option(

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { datasetNames } from "../data/registry.ts";
 import { providers } from "../runtime/session.ts";
@@ -29,6 +30,9 @@ export function numberList(text: string): number[] {
 }
 
 export const wordList = (text: string): string[] => text.split(",").map((part) => part.trim());
+
+/** Paths and names with commas between; a path that is there may have commas in it. */
+export const pathList = (text: string): string[] => (existsSync(text) ? [text] : wordList(text));
 
 export const dataOption = (required: boolean): Option =>
   new Option(

@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { z } from "zod";
 import { assertInternal, messageOf, UserError } from "./errors.ts";
+import { problemsIn } from "./problems.ts";
 
 /** The element types that our checkpoints hold, of those that the format knows. */
 interface Arrays {
@@ -85,7 +86,7 @@ export function decodeSafetensors(bytes: Uint8Array, source: string): Safetensor
   if (!isStringRecord(metadata)) throw damaged(`its ${METADATA} is not an object of strings`);
   const entries = Object.entries(rest).map(([name, value]) => {
     const entry = Entry.safeParse(value);
-    if (!entry.success) throw damaged(`tensor "${name}" in its header: ${z.prettifyError(entry.error)}`);
+    if (!entry.success) throw damaged(problemsIn(`tensor "${name}" in its header`, entry.error, value));
     return { name, ...entry.data };
   });
   // Sorted by place in the file, of which they must fill every byte once.

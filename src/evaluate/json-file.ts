@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { z } from "zod";
+import type { z } from "zod";
 import { messageOf, UserError } from "../core/errors.ts";
+import { problemsIn } from "../core/problems.ts";
 
 /** More is no result of ours. */
 const largestFile = 256e6;
@@ -21,6 +22,6 @@ export function readJsonFile<T>(path: string, schema: z.ZodType<T>, writer: stri
     throw new UserError(`${path}: cannot be read as JSON: ${messageOf(error)}`, { cause: error });
   }
   const parsed = schema.safeParse(json);
-  if (!parsed.success) throw new UserError(`${path}: not a record of ${writer}:\n${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw new UserError(problemsIn(`${path}: not a record of ${writer}`, parsed.error, json));
   return parsed.data;
 }

@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { z } from "zod";
 import { InternalError, messageOf, UserError } from "../core/errors.ts";
 import { makeFolder } from "../core/files.ts";
+import { problemsIn } from "../core/problems.ts";
 import { linesOf } from "./inputs.ts";
 import { type Row, row } from "./rows.ts";
 
@@ -123,11 +124,16 @@ export class Journal {
     );
 
   private parse<T>(schema: z.ZodType<T>, line: string, number: number): T {
+    const wrong = `${this.path}, line ${number}: damaged, or not ours`;
+    const advice = "Begin anew with --restart";
+    let json: unknown;
     try {
-      return schema.parse(JSON.parse(line));
+      json = JSON.parse(line);
     } catch (error) {
-      const reason = error instanceof z.ZodError ? z.prettifyError(error) : messageOf(error);
-      throw new UserError(`${this.path}, line ${number}: damaged, or not ours: ${reason}. Begin anew with --restart`, { cause: error });
+      throw new UserError(`${wrong}: ${messageOf(error)}. ${advice}`, { cause: error });
     }
+    const parsed = schema.safeParse(json);
+    if (!parsed.success) throw new UserError(`${problemsIn(wrong, parsed.error, json)}. ${advice}`);
+    return parsed.data;
   }
 }

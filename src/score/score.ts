@@ -87,10 +87,7 @@ export async function score(model: string, input: string, options: ScoreOptions)
   };
   const files = ofShard(inputFiles(input, count, options.stdin), shard);
   const tally = new Tally(card.classNames);
-  for await (const row of journal.rows()) {
-    requireSameFile(await files.next(), row, journal.path);
-    tally.add(row);
-  }
+  await passOver(files, journal, tally);
   const resumed = tally.files;
   const startedAt = performance.now();
   const seconds = () => (performance.now() - startedAt) / 1000;
@@ -108,16 +105,8 @@ export async function score(model: string, input: string, options: ScoreOptions)
   };
   try {
     journal.open();
-    // A chunk is classified while the next one is read.
-    let underWay: Promise<void> = Promise.resolve();
-    for await (const chunk of chunksOf(readFiles(files, card.model.channels))) {
-      await underWay;
-      if (signal?.aborted) break;
-      underWay = rowsOf(chunk, thread, card, { isStrict, withClassLogLikelihoods }).then(keep);
-      // Awaited when the next chunk is there; until then an error must not end the process.
-      underWay.catch(() => undefined);
-    }
-    await underWay;
+    const rowsOfChunk = (chunk: readonly ReadFile[]) => rowsOf(chunk, thread, card, { isStrict, withClassLogLikelihoods });
+    await keepRows(chunksOf(readFiles(files, card.model.channels)), rowsOfChunk, keep, signal);
   } finally {
     journal.close();
     await thread.close();
@@ -144,6 +133,32 @@ export async function score(model: string, input: string, options: ScoreOptions)
 
 async function* ofShard(files: AsyncIterable<InputFile>, shard: Shard): AsyncGenerator<InputFile> {
   for await (const file of files) if (isInShard(file.name, shard)) yield file;
+}
+
+/** Takes over the rows of an earlier run, and with them the files they are of. */
+async function passOver(files: AsyncIterator<InputFile>, journal: Journal, tally: Tally): Promise<void> {
+  for await (const row of journal.rows()) {
+    requireSameFile(await files.next(), row, journal.path);
+    tally.add(row);
+  }
+}
+
+/** Until there are no more chunks, or `signal` is aborted. A chunk is classified while the next one is read. */
+async function keepRows(
+  chunks: AsyncIterable<readonly ReadFile[]>,
+  rowsOfChunk: (chunk: readonly ReadFile[]) => Promise<Row[]>,
+  keep: (rows: readonly Row[]) => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  let underWay: Promise<void> = Promise.resolve();
+  for await (const chunk of chunks) {
+    await underWay;
+    if (signal?.aborted) break;
+    underWay = rowsOfChunk(chunk).then(keep);
+    // Awaited when the next chunk is there; until then an error must not end the process.
+    underWay.catch(() => undefined);
+  }
+  await underWay;
 }
 
 function requireSameFile(next: IteratorResult<InputFile>, { file }: Row, journal: string): void {

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import { z } from "zod";
 import { messageOf } from "../core/errors.ts";
+import { problemsIn } from "../core/problems.ts";
 import type { EncodedImage } from "./engine/decode.ts";
 import { tooManyImages } from "./engine/service.ts";
 import { HttpError, noImages } from "./errors.ts";
@@ -27,7 +27,7 @@ export async function imagesOf(request: FastifyRequest, limits: Limits): Promise
   }
   if (request.body === undefined) throw noImages("no body");
   const parsed = jsonImages.safeParse(request.body);
-  if (!parsed.success) throw new HttpError(400, "bad_request", `body: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw new HttpError(400, "bad_request", problemsIn("body", parsed.error, request.body));
   if (parsed.data.images.length > limits.imagesPerRequest) throw tooManyImages(limits.imagesPerRequest);
   return parsed.data.images.map(fromBase64);
 }

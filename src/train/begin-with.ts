@@ -2,6 +2,7 @@ import { statSync } from "node:fs";
 import { z } from "zod";
 import { floatWeights, type ModelFile, readModelFile } from "../classify/model-file.ts";
 import { UserError } from "../core/errors.ts";
+import { problemsIn } from "../core/problems.ts";
 import { spread } from "../data/hold-out.ts";
 import type { ImageSet } from "../data/image-set.ts";
 import { batchStatistics, input } from "../graph/build.ts";
@@ -99,7 +100,7 @@ function earlierModel(path: string, seen: Seen): Earlier {
   const file = readModelFile(path);
   const training = cardTraining.safeParse(file.card.training);
   if (!training.success)
-    throw new UserError(`--from: ${path}: its card does not say how it was trained:\n${z.prettifyError(training.error)}`);
+    throw new UserError(problemsIn(`--from: ${path}: its card does not say how it was trained`, training.error, file.card.training));
   const { parameters, norms } = describeNetwork(file.card.model);
   const tensors = floatWeights(file, `--from: ${path}`);
   const { config, data, steps, startedFrom } = training.data;

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { messageOf, UserError } from "../core/errors.ts";
 import { writeFileAtomic } from "../core/files.ts";
+import { problemsIn } from "../core/problems.ts";
 import { decodeSafetensors, encodeSafetensors, readSafetensorsMetadata, type Safetensor } from "../core/safetensors.ts";
 import type { LoadChoices } from "../data/image-set.ts";
 import type { StateTensor } from "../runtime/feedback.ts";
@@ -128,8 +129,9 @@ export function readPosition(folder: string): TrainingPosition {
 
 function parsePosition(text: string | undefined, path: string): TrainingPosition {
   if (text === undefined) throw new UserError(`${path}: not a training checkpoint of ours: it has no metadata "sdim"`);
-  const parsed = position.safeParse(parseJson(text, path));
-  if (!parsed.success) throw new UserError(`${path}: not a training checkpoint of ours:\n${z.prettifyError(parsed.error)}`);
+  const json = parseJson(text, path);
+  const parsed = position.safeParse(json);
+  if (!parsed.success) throw new UserError(problemsIn(`${path}: not a training checkpoint of ours`, parsed.error, json));
   return parsed.data;
 }
 

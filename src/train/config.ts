@@ -2,6 +2,7 @@ import { z } from "zod";
 import { thresholdScopes } from "../classify/card.ts";
 import { UserError } from "../core/errors.ts";
 import { oneOf } from "../core/names.ts";
+import { problemsIn } from "../core/problems.ts";
 import { miBounds } from "../losses/bounds.ts";
 import type { LossConfig } from "../losses/losses.ts";
 import { localFeatureStages, type ModelConfig } from "../nn/classifier.ts";
@@ -143,8 +144,9 @@ export function resolveConfig(overrides: Readonly<Record<string, unknown>>, pres
   for (const key of Object.keys(overrides)) oneOf("config key", key, keys);
   // The softmax head has no likelihoods to penalise.
   const score = overrides["head"] === "softmax" ? { rejectBy: defaults.rejectBy } : {};
-  const parsed = trainConfigSchema.safeParse({ ...defaults, ...presets[preset], ...score, ...overrides });
-  if (!parsed.success) throw new UserError(`config:\n${z.prettifyError(parsed.error)}`);
+  const config = { ...defaults, ...presets[preset], ...score, ...overrides };
+  const parsed = trainConfigSchema.safeParse(config);
+  if (!parsed.success) throw new UserError(problemsIn("config", parsed.error, config));
   return parsed.data;
 }
 

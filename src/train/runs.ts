@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
 import { readModelFile } from "../classify/model-file.ts";
 import { messageOf, UserError } from "../core/errors.ts";
+import { problemsIn } from "../core/problems.ts";
 import { checkpointPath, hasCheckpoint, previousCheckpointPath, readPosition, type TrainingPosition } from "./checkpoint.ts";
 import { defaults, resolveConfig, savedConfigSchema, type TrainConfig } from "./config.ts";
 import { modelName } from "./export.ts";
@@ -124,9 +124,10 @@ function attempt<T>(read: () => T): { readonly value?: T; readonly error?: strin
 
 function readConfig(folder: string): TrainConfig {
   const path = configPath(folder);
-  const parsed = savedConfigSchema.safeParse(parseJson(readText(path), path));
+  const json = parseJson(readText(path), path);
+  const parsed = savedConfigSchema.safeParse(json);
   if (parsed.success) return parsed.data;
-  throw new UserError(`${path}: not the config of a run:\n${z.prettifyError(parsed.error)}`);
+  throw new UserError(problemsIn(`${path}: not the config of a run`, parsed.error, json));
 }
 
 /** The records of metrics.jsonl; the last line may be cut off by a kill. */
@@ -141,7 +142,7 @@ function readMetrics(folder: string): { readonly history: HistoryRecord[]; reado
     // Lines of 0.1.0 have no kind.
     const { kind = "steps", ...record } = parseJson(line, `${path}, line ${i + 1}`) as Record<string, unknown>;
     const parsed = (kind === "epoch" ? epochRecord : historyRecord).safeParse(record);
-    if (!parsed.success) throw new UserError(`${path}, line ${i + 1}: not a record of ours:\n${z.prettifyError(parsed.error)}`);
+    if (!parsed.success) throw new UserError(problemsIn(`${path}, line ${i + 1}: not a record of ours`, parsed.error, record));
     if (kind === "epoch") epochs.push(parsed.data as EpochRecord);
     else history.push(parsed.data as HistoryRecord);
   }

@@ -8,7 +8,8 @@ import { writeStripes } from "../support/shapes.ts";
 
 const folder = temporaryFolder();
 const data = join(folder, "stripes");
-const ood = join(folder, "noise");
+// A comma divides names, not the name of a folder that is there.
+const ood = join(folder, "noise, grey");
 const single = join(folder, "single");
 const run = join(folder, "run");
 const model = join(run, "model.onnx");

@@ -1,5 +1,5 @@
-import { z } from "zod";
 import { messageOf } from "../../core/errors.ts";
+import { problemsIn } from "../../core/problems.ts";
 import { HttpError } from "../errors.ts";
 import { type InferRequest, inferRequest } from "../schemas.ts";
 
@@ -34,6 +34,6 @@ function parseJson(bytes: Uint8Array): InferRequest {
     throw wrong(`the request is not JSON: ${messageOf(error)}`);
   }
   const parsed = inferRequest.safeParse(json);
-  if (!parsed.success) throw wrong(z.prettifyError(parsed.error));
+  if (!parsed.success) throw wrong(problemsIn("the request", parsed.error, json));
   return parsed.data;
 }
