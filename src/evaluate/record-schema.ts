@@ -119,16 +119,19 @@ const modelSchema = z.object({
   testTimeFlip: z.boolean().optional(),
 });
 
+/** On what, with what and when, as far as it is shown. */
+export const circumstancesSchema = z.object({
+  command: z.string(),
+  at: z.string(),
+  sdim: z.string(),
+  node: z.string(),
+  onnxruntime: z.string(),
+  machine: z.string(),
+  cores: z.int(),
+});
+
 const recordSchema = z.object({
-  circumstances: z.object({
-    command: z.string(),
-    at: z.string(),
-    sdim: z.string(),
-    node: z.string(),
-    onnxruntime: z.string(),
-    machine: z.string(),
-    cores: z.int(),
-  }),
+  circumstances: circumstancesSchema,
   modelFile: z.object({
     path: z.string(),
     sha256: z.string(),

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { readJsonFile } from "../json-file.ts";
+import { circumstancesSchema } from "../record-schema.ts";
 import type { ReproducedTable, TableRow } from "./tables.ts";
 
 // Tables as `sdim reproduce` keeps them, to make a part of one anew and keep the rest.
@@ -12,15 +13,7 @@ const cellSchema = z.object({
 
 /** Of where numbers come from what a table says; the rest is handed on as it is. */
 const sourceSchema = z.object({
-  circumstances: z.looseObject({
-    command: z.string(),
-    at: z.string(),
-    sdim: z.string(),
-    node: z.string(),
-    onnxruntime: z.string(),
-    machine: z.string(),
-    cores: z.int(),
-  }),
+  circumstances: circumstancesSchema.loose(),
   modelFile: z.looseObject({ path: z.string(), sha256: z.string() }),
 });
 
