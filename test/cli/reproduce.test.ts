@@ -72,7 +72,7 @@ describe("sdim reproduce", () => {
     ] as const)
       expect(await sdim("reproduce", "table5", "--count", count)).toMatchObject({ code: 2, stderr: expect.stringContaining(reason) });
     for (const [data, reason] of [
-      ["fashion-mnist", "table5: is of no model that --data names"],
+      ["fashion-mnist", "table5: is of no model that --data and --only name"],
       ["mnist,foo", 'unknown --data "foo"'],
       ["cifar10", "table5: needs the model cifar10; train it with --train, or name another folder"],
     ] as const)
