@@ -75,12 +75,11 @@ describe("sdim reproduce --only", () => {
     expect(read().rows).toHaveLength(1);
   });
 
-  it("makes the whole table anew where no model is left out", async () => {
-    const { code, stdout } = await reproduce("table1");
-    expect(code).not.toBe(0);
-    // The file put there for a model is none, and the table of before stays.
-    expect(stdout).not.toContain("Table 1");
-    expect(read().rows).toHaveLength(3);
+  it("leaves the table as it is where a model that it asks for cannot be read", async () => {
+    const { code, stderr } = await reproduce("table1");
+    expect(code).toBe(2);
+    expect(stderr).toContain(fashion);
+    expect(read().rows).toEqual([rowOf("mnist", 12), rowOf("fashion-mnist", 34), rowOf("cifar10", null)]);
   });
 
   it("refuses a file that is no table before it measures anything, and models it does not know", async () => {
