@@ -91,6 +91,7 @@ export type { Provider } from "./runtime/session.ts";
 export { type ScoreOptions, type ScoreProgress, type ScoreSummary, score } from "./score/score.ts";
 export { parseShard, type Shard } from "./score/shard.ts";
 export { type PresetName, resolveConfig, type TrainConfig } from "./train/config.ts";
+export { fitToCount } from "./train/few-images.ts";
 export type { EpochRecord, HistoryRecord, ValidationScore } from "./train/records.ts";
 export { listRuns, type Run, type RunState, readRun } from "./train/runs.ts";
 export { type TrainOptions, type TrainProgress, type TrainResult, train } from "./train/train.ts";

@@ -93,6 +93,18 @@ describe("a folder of one's own images", () => {
     ]);
   });
 
+  it("is trained on in batches and epochs that suit so few images, unless they are asked for", async () => {
+    const options = ["--widths", "8,8,8,8", "--dimension", "8", "--image-size", "24", "--json"];
+    const { code, stdout, stderr } = await sdim("train", "--data", data, "--out", join(folder, "fitted"), ...options);
+    expect(stderr).toContain(
+      "150 epochs in batches of 16 in place of 5 epochs in batches of 128, as there are only 64 images (--epochs, --batch-size)",
+    );
+    expect([code, JSON.parse(stdout)]).toEqual([
+      0,
+      expect.objectContaining({ config: expect.objectContaining({ epochs: 150, batchSize: 16 }) }),
+    ]);
+  });
+
   it("is kept in the cache of the user", () => {
     expect(readdirSync(join(folder, ".cache/sdim/images")).length).toBeGreaterThan(2);
   });

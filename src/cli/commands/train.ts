@@ -12,6 +12,7 @@ import { percent } from "../../evaluate/summary.ts";
 import type { Provider } from "../../runtime/session.ts";
 import { loadCheckpoint } from "../../train/checkpoint.ts";
 import { calibrationKeys, type PresetName, resolveConfig, type TrainConfig } from "../../train/config.ts";
+import { fitToCount } from "../../train/few-images.ts";
 import { type TrainResult, train } from "../../train/train.ts";
 import { interruptible } from "../interrupt.ts";
 import { TrainingView } from "../live-view.ts";
@@ -52,7 +53,7 @@ export function addTrain(program: Command): void {
     .command("train")
     .summary("train a classifier, calibrate its thresholds, write a model file")
     .description(
-      "Trains an SDIM classifier (or, with --head softmax, its discriminative counterpart) and writes into --out: model.onnx, config.json, metrics.jsonl and the last two checkpoints. Ctrl-C saves a checkpoint; --resume goes on from it, with the same result as if never stopped.",
+      "Trains an SDIM classifier (or, with --head softmax, its discriminative counterpart) and writes into --out: model.onnx, config.json, metrics.jsonl and the last two checkpoints. Ctrl-C saves a checkpoint; --resume goes on from it, with the same result as if never stopped. Of few images it takes smaller batches and more epochs, unless --batch-size and --epochs are given.",
     )
     .addOption(dataOption(false))
     .addOption(dataDirOption())
@@ -124,14 +125,15 @@ async function runTrain(options: TrainCommandOptions & Record<string, unknown>):
   const data = options.limit === undefined ? whole : takeFirst(whole, options.limit);
   // Before training: what is wrong with it is better known now than hours later.
   const test = await testSplit(spec, whole, whole.origin ? { ...loading, ...whole.origin.choices } : loading);
-  const result = await trainWithProgress(options, start.config, data);
+  const config = options.resume ? start.config : fitted(start.config, data, options);
+  const result = await trainWithProgress(options, config, data);
   const accuracy = result.wasThere ? result.model.card.measured["testAccuracy"] : test && (await measure(result, test));
   if (options.json) {
     const { card } = result.model;
     printJson({
       model: result.modelPath,
       data: { name: data.name, split: data.split, count: data.count },
-      config: start.config,
+      config,
       parameters: card.parameters,
       elapsedSeconds: result.elapsedSeconds,
       calibrationAccuracy: card.measured["calibrationAccuracy"],
@@ -143,6 +145,16 @@ async function runTrain(options: TrainCommandOptions & Record<string, unknown>):
     const measured = accuracy === undefined ? "" : `, test accuracy ${(100 * accuracy).toFixed(2)}%`;
     printLine(`${result.modelPath}: trained in ${duration(result.elapsedSeconds)}${measured}`);
   }
+}
+
+/** Batches and epochs that were not asked for suit the number of images. */
+function fitted(config: TrainConfig, { count }: ImageSet, options: Readonly<Record<string, unknown>>): TrainConfig {
+  const fit = fitToCount(config, count, new Set(Object.keys(givenConfig(options))));
+  if (fit.batchSize !== config.batchSize || fit.epochs !== config.epochs) {
+    const [before, after] = [config, fit].map(({ batchSize, epochs }) => `${epochs} epochs in batches of ${batchSize}`);
+    note(`${after} in place of ${before}, as there are only ${count} images (--epochs, --batch-size)`);
+  }
+  return fit;
 }
 
 export interface TrainingMachine {
