@@ -6,6 +6,11 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
+// Nor is one that no longer listens to progress: the work goes on.
+process.stderr.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+});
+
 const code = await run(process.argv.slice(2));
 // Commands that end by themselves may have set one.
 if (code !== exitCodes.done) process.exitCode = code;

@@ -8,11 +8,10 @@ const fewestStepsPerEpoch = 12;
 const smallestBatch = 16;
 
 /**
- * The config for `count` images, which may be too few for its batches and epochs, made for tens of thousands. Neither a key of `given` nor any other key changes:
- * batches are halved until an epoch has 12 of them, to 16 images at least where there are as many; epochs are as many as 600 steps take. A config of which that is so already stays as it is.
+ * The config for `images` training images (without those held out), which may be too few for its batches and epochs, made for tens of thousands: batches are halved until an epoch has 12 of
+ * them, to 16 images at least where there are as many; epochs are as many as 600 steps take. A key of `given` stays as it is, and so does a config of which that is true already.
  */
-export function fitToCount(config: TrainConfig, count: number, given: ReadonlySet<string>): TrainConfig {
-  const images = Math.floor(count * (1 - config.validation));
+export function fitToCount(config: TrainConfig, images: number, given: ReadonlySet<string>): TrainConfig {
   let { batchSize, epochs } = config;
   if (!given.has("batchSize")) {
     const least = Math.min(smallestBatch, Math.max(2, images));

@@ -45,7 +45,7 @@ export interface TrainOptions extends LoopOptions {
   readonly resume?: boolean;
   /** Folder of another training or a model file, whose weights this one begins with, where their shapes agree. */
   readonly from?: string;
-  /** Train into a folder that holds something already; checkpoints and model of an earlier run are removed. */
+  /** Train into a folder that holds something already; checkpoints, model and measurements of an earlier run are removed. */
   readonly force?: boolean;
   readonly provider?: Provider;
   readonly threads?: number;
@@ -165,7 +165,8 @@ function useOlder({ position }: Checkpoint, damage: string, { out, onNote }: Tra
 
 function beginFolder(out: string): void {
   // What an earlier run left must not pass for this one's, should it be killed before its first checkpoint.
-  for (const path of [checkpointPath(out), previousCheckpointPath(out), join(out, modelName)]) if (existsSync(path)) rmSync(path);
+  const left = [modelName, "evaluation.json", "robustness.json"].map((name) => join(out, name));
+  for (const path of [checkpointPath(out), previousCheckpointPath(out), ...left]) rmSync(path, { force: true });
 }
 
 async function freshStart(

@@ -97,7 +97,7 @@ describe("a folder of one's own images", () => {
     const options = ["--widths", "8,8,8,8", "--dimension", "8", "--image-size", "24", "--json"];
     const { code, stdout, stderr } = await sdim("train", "--data", data, "--out", join(folder, "fitted"), ...options);
     expect(stderr).toContain(
-      "150 epochs in batches of 16 in place of 5 epochs in batches of 128, as there are only 64 images (--epochs, --batch-size)",
+      "150 epochs in batches of 16 in place of 5 epochs in batches of 128, as there are only 64 images to train on (--epochs, --batch-size)",
     );
     expect([code, JSON.parse(stdout)]).toEqual([
       0,

@@ -34,8 +34,4 @@ describe("batches and epochs for few images", () => {
     expect(fitted(500, { batchSize: 128, epochs: 3 })).toEqual([128, 3]);
     expect(fitted(50, { batchSize: 128 })).toEqual([128, 5]);
   });
-
-  it("counts the images that are not held out", () => {
-    expect(fitted(1000, { validation: 0.5 })).toEqual(fitted(500));
-  });
 });

@@ -1,9 +1,10 @@
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { Classifier } from "../../classify/classifier.ts";
 import { commandLine } from "../../core/circumstances.ts";
+import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import { packageVersion } from "../../core/version.ts";
 import { loadDataset } from "../../data/registry.ts";
@@ -13,10 +14,14 @@ import { assembleReport } from "../../evaluate/report/assemble.ts";
 import { renderReport } from "../../evaluate/report/page.ts";
 import { renderTable } from "../../evaluate/summary.ts";
 import { defaultThreads, runtimeVersion } from "../../runtime/session.ts";
-import { hasCheckpoint, loadCheckpoint, sameConfig } from "../../train/checkpoint.ts";
+import { hasCheckpoint, readPosition, sameConfig } from "../../train/checkpoint.ts";
 import { resolveConfig, type TrainConfig } from "../../train/config.ts";
+import { modelName } from "../../train/export.ts";
 import { duration, note, ProgressLine, printLine } from "../output.ts";
 import { recordMeasured, trainWithProgress } from "./train.ts";
+
+/** What is written last. */
+const reportName = "report.html";
 
 export function addQuickstart(program: Command): void {
   program
@@ -30,22 +35,23 @@ export function addQuickstart(program: Command): void {
     .action(async ({ out }: { readonly out: string }) => runQuickstart(out));
 }
 
-/** A run that was stopped before its end is taken up again; a finished one is made anew. */
-function isUnfinished(out: string, config: TrainConfig): boolean {
-  if (!hasCheckpoint(out) || existsSync(join(out, "model.onnx"))) return false;
-  return sameConfig(loadCheckpoint(out).position.config, config);
+/** A quickstart that was stopped before its report is taken up again; a finished one is made anew. Errors: UserError when the folder holds another training. */
+function isToResume(out: string, config: TrainConfig): boolean {
+  if (!hasCheckpoint(out)) {
+    if (!existsSync(join(out, modelName))) return false;
+  } else if (sameConfig(readPosition(out).config, config)) return !existsSync(join(out, reportName));
+  throw new UserError(`${out} holds another training: choose another folder (--out)`);
 }
 
 async function runQuickstart(out: string): Promise<void> {
   const config = resolveConfig({}, "quick");
+  const resume = isToResume(out, config);
   const digits = await loadDataset("mnist", "train");
   const test = await loadDataset("mnist", "test");
   const garments = await loadDataset("fashion-mnist-sample", "test");
-  const { model, modelPath, history, elapsedSeconds } = await trainWithProgress(
-    { out, resume: isUnfinished(out, config), force: true },
-    config,
-    digits,
-  );
+  if (!resume) rmSync(join(out, reportName), { force: true });
+  const machine = { out, resume, force: true };
+  const { model, modelPath, history, elapsedSeconds } = await trainWithProgress(machine, config, digits);
   const classifier = await Classifier.load(model);
   const line = new ProgressLine();
   const { evaluation, inDistribution, outOfDistribution } = await evaluate(classifier, test, {
@@ -76,7 +82,7 @@ async function runQuickstart(out: string): Promise<void> {
   });
   const record = evaluationRecord(commandLine("sdim", process.argv.slice(2)), modelPath, finished.card, evaluation);
   writeFileAtomic(join(out, "evaluation.json"), `${JSON.stringify({ ...record, display: displayOf(report) }, null, 2)}\n`);
-  const reportPath = join(out, "report.html");
+  const reportPath = join(out, reportName);
   writeFileAtomic(reportPath, renderReport(report));
   printLine(renderTable(evaluation));
   note(`trained and calibrated in ${duration(elapsedSeconds)}\nmodel   ${modelPath}\nreport  ${reportPath}`);

@@ -4,6 +4,7 @@ import { Classifier } from "../../classify/classifier.ts";
 import { encodeModelFile, type ModelFile, withCard } from "../../classify/model-file.ts";
 import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
+import { holdOut } from "../../data/hold-out.ts";
 import { type ImageSet, takeFirst } from "../../data/image-set.ts";
 import { augmentationOf, datasetNames, type LoadOptions } from "../../data/registry.ts";
 import { evaluate } from "../../evaluate/evaluate.ts";
@@ -11,7 +12,7 @@ import type { Evaluation } from "../../evaluate/evaluation.ts";
 import { percent } from "../../evaluate/summary.ts";
 import type { Provider } from "../../runtime/session.ts";
 import { loadCheckpoint } from "../../train/checkpoint.ts";
-import { calibrationKeys, type PresetName, resolveConfig, type TrainConfig } from "../../train/config.ts";
+import { calibrationKeys, type PresetName, presets, resolveConfig, type TrainConfig } from "../../train/config.ts";
 import { fitToCount } from "../../train/few-images.ts";
 import { type TrainResult, train } from "../../train/train.ts";
 import { interruptible } from "../interrupt.ts";
@@ -127,7 +128,7 @@ async function runTrain(options: TrainCommandOptions & Record<string, unknown>):
   const test = await testSplit(spec, whole, whole.origin ? { ...loading, ...whole.origin.choices } : loading);
   const config = options.resume ? start.config : fitted(start.config, data, options);
   const result = await trainWithProgress(options, config, data);
-  const accuracy = result.wasThere ? result.model.card.measured["testAccuracy"] : test && (await measure(result, test));
+  const accuracy = result.model.card.measured["testAccuracy"] ?? (test && (await measure(result, test, options.threads)));
   if (options.json) {
     const { card } = result.model;
     printJson({
@@ -147,12 +148,13 @@ async function runTrain(options: TrainCommandOptions & Record<string, unknown>):
   }
 }
 
-/** Batches and epochs that were not asked for suit the number of images. */
-function fitted(config: TrainConfig, { count }: ImageSet, options: Readonly<Record<string, unknown>>): TrainConfig {
-  const fit = fitToCount(config, count, new Set(Object.keys(givenConfig(options))));
+/** Batches and epochs that neither options nor preset name suit the number of images. */
+function fitted(config: TrainConfig, data: ImageSet, options: FreshOptions & Readonly<Record<string, unknown>>): TrainConfig {
+  const { count } = config.validation > 0 ? holdOut(data, config.validation, config.seed).training : data;
+  const fit = fitToCount(config, count, new Set(Object.keys({ ...presets[options.preset], ...givenConfig(options) })));
   if (fit.batchSize !== config.batchSize || fit.epochs !== config.epochs) {
     const [before, after] = [config, fit].map(({ batchSize, epochs }) => `${epochs} epochs in batches of ${batchSize}`);
-    note(`${after} in place of ${before}, as there are only ${count} images (--epochs, --batch-size)`);
+    note(`${after} in place of ${before}, as there are only ${count} images to train on (--epochs, --batch-size)`);
   }
   return fit;
 }
@@ -226,15 +228,16 @@ async function testSplit(spec: string, training: ImageSet, loading: LoadOptions)
 }
 
 /** Measures the test accuracy and writes it into the model file's card. */
-async function measure({ model, modelPath }: TrainResult, test: ImageSet): Promise<number> {
-  const classifier = await Classifier.load(model);
-  const { evaluation } = await evaluate(classifier, test, {
-    percentiles: [model.card.calibration.percentile],
-    bootstrap: { resamples: 0 },
-  });
-  await classifier.release();
-  recordMeasured(model, modelPath, evaluation);
-  return evaluation.accuracy;
+async function measure({ model, modelPath }: TrainResult, test: ImageSet, threads?: number): Promise<number> {
+  const classifier = await Classifier.load(model, threads === undefined ? {} : { threads });
+  try {
+    const percentiles = [model.card.calibration.percentile];
+    const { evaluation } = await evaluate(classifier, test, { percentiles, bootstrap: { resamples: 0 } });
+    recordMeasured(model, modelPath, evaluation);
+    return evaluation.accuracy;
+  } finally {
+    await classifier.release();
+  }
 }
 
 /** Writes what was measured on the test split into the model file. */

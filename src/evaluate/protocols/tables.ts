@@ -68,7 +68,7 @@ export function table1(models: readonly MeasuredModel[]): ReproducedTable {
     })),
     notes: [
       "Parameters of SDIM count the critic. The paper's numbers are those of the critic `dot` on `stage2`; ours is the one of its Table 8, `concat` on `stage4` (1.41 M), unless trained otherwise.",
-      "The paper trained for 500 epochs; ours are one-cycle trainings of 10 to 40, with crops and flips also where the paper had none (MNIST, FashionMNIST). Each model's card has its config.",
+      "The paper trained for 500 epochs; ours are one-cycle trainings of 10 to 30, of some models several one after the other (80 epochs at most), with crops also where the paper had none (MNIST, FashionMNIST), and flips (FashionMNIST). Each model's card has its config.",
     ],
   };
 }
