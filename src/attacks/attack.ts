@@ -158,13 +158,7 @@ export async function runAttack(
   attack: Attack,
   options: AttackOptions = {},
 ): Promise<AttackResult> {
-  const { seed = 0, criterion = defaultCriterion(attack, samples) } = options;
-  requireSeed(seed);
-  requireSamples(model, samples, criterion);
-  const epsilons = epsilonsOf(attack, options.epsilons, model.shape);
-  if (attack.needs === "gradients" && !model.gradient) {
-    throw new UserError(`${attack.name}: needs gradients, the model gives scores only; take an attack that needs scores or decisions`);
-  }
+  const { seed, criterion, epsilons } = understood(model, samples, attack, options);
   const { images, labels, targets } = samples;
   const clean = await model.score(images);
   const attacked = Uint8Array.from(labels, (label, i) => Number(clean.labels[i] === label));
@@ -177,6 +171,18 @@ export async function runAttack(
     ...{ attack: name, settings, distance, criterion: criterion.name, isTargeted: targets !== undefined, carryOver, seed },
     ...{ labels, targets, clean, attacked, outcomes },
   };
+}
+
+/** What is asked of an attack, with its defaults. Errors: UserError when that cannot be done; known before any work is. */
+export function understood(model: AttackedModel, samples: Samples, attack: Attack, options: AttackOptions) {
+  const { seed = 0, criterion = defaultCriterion(attack, samples) } = options;
+  requireSeed(seed);
+  requireSamples(model, samples, criterion);
+  const epsilons = epsilonsOf(attack, options.epsilons, model.shape);
+  if (attack.needs === "gradients" && !model.gradient) {
+    throw new UserError(`${attack.name}: needs gradients, the model gives scores only; take an attack that needs scores or decisions`);
+  }
+  return { seed, criterion, epsilons };
 }
 
 /** What all of an attack's problems have in common. */

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../core/errors.ts";
 import { writeFileAtomic } from "../core/files.ts";
-import { type Attack, type AttackOptions, type AttackResult, runAttack, type Samples } from "./attack.ts";
+import { type Attack, type AttackOptions, type AttackResult, runAttack, type Samples, understood } from "./attack.ts";
 import { sizeOfImage } from "./distance.ts";
 import type { AttackedModel } from "./model.ts";
 import { decodeResult, encodeResult, mergeResults } from "./result-file.ts";
@@ -44,6 +44,8 @@ export async function attackInChunks(
   const size = sizeOfImage(model.shape);
   if (labels.length === 0) throw new UserError(`${attack.name}: no samples to attack`);
   if (!Number.isInteger(chunkSize) || chunkSize < 1) throw new UserError(`chunk size: expected a whole number above 0, got ${chunkSize}`);
+  // A folder must not be claimed for what cannot be done.
+  understood(model, samples, attack, options);
   const planned = plannedParts(folder, labels.length, chunkSize);
   if (folder !== undefined) claim(folder, planned, { samples, attack, model, digest, chunkSize, options });
   const perSample = Math.max(1, options.epsilons?.length ?? 0);

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
@@ -102,6 +102,14 @@ describe("an attack in parts", () => {
     expect(seen.at(-1)).toEqual({ done: 2 * before, total: 2 * before, reused: 2 * before });
   });
 
+  it("does not claim a folder for what cannot be done", async () => {
+    await expect(run({ epsilons: [2] })).rejects.toThrow("epsilon: pixels are in [0, 1]");
+    await expect(run({ seed: -1 })).rejects.toThrow("seed");
+    await expect(run({}, pgd, { ...samples, targets: samples.labels })).rejects.toThrow("is of class");
+    expect(existsSync(folder)).toBe(false);
+    expect((await run()).attack).toBe("pgd");
+  });
+
   it.each([
     ["settings.steps (5 there, 6 now)", () => run({}, makeAttack("pgd", { loss: "margin", steps: 6 }))],
     ["model", () => run({ model: "def" })],
@@ -147,6 +155,14 @@ describe("an attack in parts", () => {
     expect(again).toEqual(whole);
     expect(again.targets).toEqual(targets);
     expect(again.outcomes[1]!.images).toBe(again.outcomes[0]!.images);
+  });
+
+  it("does not claim a folder for what cannot be done", async () => {
+    await expect(run({ epsilons: [2] })).rejects.toThrow("epsilon: pixels are in [0, 1]");
+    await expect(run({ seed: -1 })).rejects.toThrow("seed");
+    await expect(run({}, pgd, { ...samples, targets: samples.labels })).rejects.toThrow("is of class");
+    expect(existsSync(folder)).toBe(false);
+    expect((await run()).attack).toBe("pgd");
   });
 
   it.each([

@@ -106,7 +106,9 @@ describe("train", () => {
   it("overwrites with `force`, leaving nothing of the run before that could pass for its own", async () => {
     const out = temporaryFolder();
     await train({ config: tinyConfig(), data, out, checkpointEverySteps: 30 });
-    const files = ["checkpoint.safetensors", "checkpoint.previous.safetensors", "model.onnx"].map((name) => join(out, name));
+    const measured = ["evaluation.json", "robustness.json"];
+    for (const name of measured) writeFileSync(join(out, name), "{}");
+    const files = ["checkpoint.safetensors", "checkpoint.previous.safetensors", "model.onnx", ...measured].map((name) => join(out, name));
     expect(files.filter(existsSync)).toEqual(files);
     // Refused before anything is touched.
     await expect(train({ config: tinyConfig({ batchSize: 301 }), data, out, force: true })).rejects.toThrow("batchSize: expected at most");
