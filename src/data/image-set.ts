@@ -95,14 +95,14 @@ export function subset(set: ImageSet, indices: ArrayLike<number>): ImageSet {
 }
 
 /**
- * The first `count` images; of a set that comes class after class, as folders do, the first of every class in proportion. Fewer are always
+ * The first `count` images; of a user's own, whose order means nothing, and of a set that comes class after class, the first of every class in proportion. Fewer are always
  * the beginning of more.
  */
 export function takeFirst(set: ImageSet, count: number): ImageSet {
   if (count >= set.count) return set;
   const all = Array.from({ length: set.count }, (_, i) => i);
   const isByClass = set.labels.every((label, i) => i === 0 || label >= set.labels[i - 1]!);
-  return subset(set, (isByClass ? inProportion(set, all) : all).slice(0, count));
+  return subset(set, (set.origin !== undefined || isByClass ? inProportion(set, all) : all).slice(0, count));
 }
 
 /** Image k of a class with n comes at (k + 1/2) / n of the way. */

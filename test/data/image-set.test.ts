@@ -71,6 +71,12 @@ describe("takeFirst", () => {
     expect(Array.from(takeFirst(set, 5).labels)).toEqual([0, 0, 1, 0, 2]);
     expect(takeFirst(set, 9)).toBe(set);
   });
+
+  it("of a user's own files takes all classes in proportion, in whatever order they come", () => {
+    const choices = { channels: 1, testShare: 0, splitSeed: 0, onBroken: "refuse" } as const;
+    const own = { ...labelled([2, 2, 1, 1, 0, 0]), origin: { choices, skipped: [], ignored: {} } };
+    expect(Array.from(takeFirst(own, 3).labels).sort()).toEqual([0, 1, 2]);
+  });
 });
 
 describe("subset", () => {
