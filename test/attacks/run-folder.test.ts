@@ -157,14 +157,6 @@ describe("an attack in parts", () => {
     expect(again.outcomes[1]!.images).toBe(again.outcomes[0]!.images);
   });
 
-  it("does not claim a folder for what cannot be done", async () => {
-    await expect(run({ epsilons: [2] })).rejects.toThrow("epsilon: pixels are in [0, 1]");
-    await expect(run({ seed: -1 })).rejects.toThrow("seed");
-    await expect(run({}, pgd, { ...samples, targets: samples.labels })).rejects.toThrow("is of class");
-    expect(existsSync(folder)).toBe(false);
-    expect((await run()).attack).toBe("pgd");
-  });
-
   it.each([
     ["settings.steps (5 there, 6 now)", () => run({}, makeAttack("pgd", { loss: "margin", steps: 6 }))],
     ["model", () => run({ model: "def" })],
