@@ -6,7 +6,7 @@ import { requireSeed } from "../core/random.ts";
 import { type Criterion, judge, misclassified, misclassifiedAndAccepted, targeted, targetedAndAccepted } from "./criteria.ts";
 import { type Distance, type ImageShape, isWithin, perturbationSizes, sizeOfImage } from "./distance.ts";
 import type { AttackedModel, Scores } from "./model.ts";
-import { type Guides, Problem, type Queries } from "./problem.ts";
+import { type Guides, NothingToImitate, Problem, type Queries } from "./problem.ts";
 import { requireEpsilon, requireSamples } from "./requirements.ts";
 import { indices, row, takeRows } from "./rows.ts";
 
@@ -218,12 +218,22 @@ async function atEachEpsilon(run: Run, attack: FixedEpsilonAttack, epsilons: rea
     const smaller = carryOver ? last : undefined;
     const rows = run.rows.filter((i) => smaller?.success[i] !== 1);
     const problem = problemOf(run, attack, epsilon, rows);
-    const made = rows.length > 0 ? await attack.perturb(problem, epsilon) : problem.images;
+    const made = rows.length > 0 ? await perturbed(attack, problem, epsilon, last !== undefined) : problem.images;
     const judged = await judgedAnew(run, attack, problem, rows, made, smaller?.images);
     last = { ...judged, epsilon, success: within(judged, attack.distance, epsilon) };
     outcomes[k] = last;
   }
   return outcomes;
+}
+
+/** Samples that are left over from a smaller epsilon may have nothing to imitate: they stay as they are. Where all of a set have none, that is an error. */
+async function perturbed(attack: FixedEpsilonAttack, problem: Problem, epsilon: number, areLeftOver: boolean): Promise<Float32Array> {
+  try {
+    return await attack.perturb(problem, epsilon);
+  } catch (error) {
+    if (!(error instanceof NothingToImitate) || !areLeftOver) throw error;
+    return problem.images;
+  }
 }
 
 /** Of some of the samples. */

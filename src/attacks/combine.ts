@@ -2,7 +2,7 @@ import { UserError } from "../core/errors.ts";
 import type { Attack, Procedure } from "./attack.ts";
 import { type Distance, isWithin, perturbationSizes } from "./distance.ts";
 import { nearestClasses } from "./nearest-classes.ts";
-import type { Problem } from "./problem.ts";
+import { NothingToImitate, type Problem } from "./problem.ts";
 import { indices, row } from "./rows.ts";
 
 // Several attacks as one: of each sample the best that any of them finds.
@@ -113,9 +113,6 @@ export function bestOfAttacks(attacks: readonly Attack[]): Procedure {
   }
   return { ...common, kind: "fixed-epsilon", perturb: (problem, epsilon) => bestOfRounds(problem, roundsAt(epsilon)) };
 }
-
-/** An attack that imitates other images has none that it could. */
-export class NothingToImitate extends UserError {}
 
 /** A minimal attack's image beyond epsilon is no use: the original stands for it, as where there is nothing to imitate. */
 async function perturbWithin(attack: Attack, problem: Problem, epsilon: number | undefined): Promise<Float32Array> {

@@ -2,13 +2,13 @@ import { z } from "zod";
 import { UserError } from "../core/errors.ts";
 import { halvingSteps } from "./apgd.ts";
 import { type AttackDefinition, defineAttack, type FixedEpsilonAttack } from "./attack.ts";
-import { bestOfRounds, NothingToImitate, type Round } from "./combine.ts";
+import { bestOfRounds, type Round } from "./combine.ts";
 import type { Norm } from "./distance.ts";
 import type { AttackedModel, Scores } from "./model.ts";
 import { nearestClasses } from "./nearest-classes.ts";
 import type { Objective } from "./objectives.ts";
 import { ascend, ascentSettings } from "./pgd.ts";
-import type { Guides, Problem } from "./problem.ts";
+import { type Guides, NothingToImitate, type Problem } from "./problem.ts";
 import { indices, row } from "./rows.ts";
 
 // Representation matching: moves z to where another class is at home, so that neither the decision nor the threshold sees a difference.

@@ -27,6 +27,9 @@ export interface Guides {
   readonly labels: Int32Array;
 }
 
+/** An attack that imitates guides finds none that it could, for any of a problem's samples. */
+export class NothingToImitate extends UserError {}
+
 export interface ProblemParts {
   readonly model: AttackedModel;
   /** [N, channels, height, width] in [0, 1] */

@@ -5,6 +5,7 @@ import { writeFileAtomic } from "../core/files.ts";
 import { type Attack, type AttackOptions, type AttackResult, runAttack, type Samples, understood } from "./attack.ts";
 import { sizeOfImage } from "./distance.ts";
 import type { AttackedModel } from "./model.ts";
+import { NothingToImitate, type Problem } from "./problem.ts";
 import { decodeResult, encodeResult, mergeResults } from "./result-file.ts";
 import { claim, nameOfPart, type Part, partNamed, partsOf } from "./run-manifest.ts";
 
@@ -50,43 +51,58 @@ export async function attackInChunks(
   if (folder !== undefined) claim(folder, planned, { samples, attack, model, digest, chunkSize, options });
   const perSample = Math.max(1, options.epsilons?.length ?? 0);
   const total = labels.length * perSample;
-  const parts: AttackResult[] = [];
-  let [done, reused] = [0, 0];
-  for (const { start, end } of planned) {
-    const path = folder === undefined ? undefined : join(folder, `${nameOfPart({ start, end })}.safetensors`);
-    const finished = end * perSample;
-    if (path !== undefined && existsSync(path)) {
-      parts.push(readPart(path, labels.subarray(start, end)));
+  let [reached, reused] = [0, 0];
+  const reach = (done: number): void => {
+    reached = Math.max(reached, done);
+    onProgress?.({ done: reached, total, reused });
+  };
+  const make = async (part: Part, by: Attack): Promise<AttackResult> => {
+    const { start, end } = part;
+    options.checkpoint?.();
+    const onPart = (epsilon: number | null, closed: number, count: number): void => {
+      const epsilonsDone = epsilonsBefore(epsilon, options) + (count === 0 ? 1 : closed / count);
+      reach(Math.min(end * perSample, start * perSample + Math.floor((end - start) * epsilonsDone)));
+    };
+    const made = await runAttack(model, samplesOf(samples, part, size), by, { ...options, firstIndex: start, onProgress: onPart });
+    if (folder !== undefined) writeFileAtomic(pathOf(folder, part), encodeResult(made));
+    return made;
+  };
+  const results = new Map<Part, AttackResult>();
+  let nothing: NothingToImitate | undefined;
+  for (const part of planned) {
+    const { start, end } = part;
+    if (folder !== undefined && existsSync(pathOf(folder, part))) {
+      results.set(part, readPart(pathOf(folder, part), labels.subarray(start, end)));
       reused += (end - start) * perSample;
     } else {
-      options.checkpoint?.();
-      const part = await runAttack(
-        model,
-        {
-          images: samples.images.subarray(start * size, end * size),
-          labels: labels.slice(start, end),
-          guides: samples.guides ?? samples,
-          ...(samples.targets ? { targets: samples.targets.slice(start, end) } : {}),
-        },
-        attack,
-        {
-          ...options,
-          firstIndex: start,
-          onProgress: (epsilon, closed, count) => {
-            const before = epsilonsBefore(epsilon, options);
-            const reached = start * perSample + Math.floor((end - start) * (before + (count === 0 ? 1 : closed / count)));
-            done = Math.max(done, Math.min(finished, reached));
-            onProgress?.({ done, total, reused });
-          },
-        },
-      );
-      if (path !== undefined) writeFileAtomic(path, encodeResult(part));
-      parts.push(part);
+      try {
+        results.set(part, await make(part, attack));
+      } catch (error) {
+        if (!(error instanceof NothingToImitate)) throw error;
+        nothing = error;
+      }
     }
-    done = finished;
-    onProgress?.({ done, total, reused });
+    reach(end * perSample);
   }
-  return mergeResults(parts);
+  if (nothing && results.size === 0) throw nothing;
+  // Samples with nothing to imitate are left as they are, also where they fill a part.
+  const leaveAlone: Attack = { ...attack, perturb: ({ images }: Problem) => Promise.resolve(images) };
+  const inOrder: AttackResult[] = [];
+  for (const part of planned) inOrder.push(results.get(part) ?? (await make(part, leaveAlone)));
+  return mergeResults(inOrder);
+}
+
+const pathOf = (folder: string, part: Part): string => join(folder, `${nameOfPart(part)}.safetensors`);
+
+/** Guides stay those of the whole set. */
+function samplesOf(samples: Samples, { start, end }: Part, size: number): Samples {
+  const { images, labels, targets, guides = samples } = samples;
+  return {
+    images: images.subarray(start * size, end * size),
+    labels: labels.slice(start, end),
+    guides,
+    ...(targets ? { targets: targets.slice(start, end) } : {}),
+  };
 }
 
 /** Parts of `chunkSize`, but where the folder has some of a part's samples: those, and what is left of it. */

@@ -1,10 +1,11 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { runAttack } from "../../src/attacks/attack.ts";
+import { runAttack, type Samples } from "../../src/attacks/attack.ts";
 import { makeAttack } from "../../src/attacks/attacks.ts";
 import { misclassified, misclassifiedAndAccepted } from "../../src/attacks/criteria.ts";
 import type { AttackedModel, GraphModel } from "../../src/attacks/model.ts";
 import type { Guides } from "../../src/attacks/problem.ts";
 import { attackRates } from "../../src/attacks/rates.ts";
+import { attackInChunks } from "../../src/attacks/run-folder.ts";
 import { gaussianModel } from "../support/attacked-models.ts";
 
 // A planted hole: within epsilon all that is wrong is rejected, but for a small ball around the mean of class 1.
@@ -199,5 +200,24 @@ describe("matching", () => {
     expect(Array.from(attacked)).toEqual([1, 1]);
     expect(Array.from(outcomes[0]!.success)).toEqual([1, 0]);
     expect(Array.from(outcomes[0]!.images.subarray(4))).toEqual(Array.from(Float32Array.from(planted)));
+  });
+
+  it("leaves them as they are where they are all of a part, or all that a smaller epsilon left over", async () => {
+    const guides = { images: Float32Array.from(planted), labels: Int32Array.of(1) };
+    const set = (...labels: (0 | 1)[]) => ({
+      images: Float32Array.from(labels.flatMap((label) => [original, planted][label]!)),
+      labels: Int32Array.from(labels),
+      guides,
+    });
+    const attack = makeAttack("match-sample");
+    const options = { epsilons: [epsilon, 2 * epsilon], carryOver: true };
+    const inParts = (given: Samples) => attackInChunks(model, given, attack, { model: "abc", chunkSize: 1, ...options });
+    for (const given of [set(0, 1), set(1, 0)]) {
+      const { outcomes } = await inParts(given);
+      expect(outcomes.map(({ success }) => success)).toEqual([0, 1].map(() => Uint8Array.from(given.labels, (label) => 1 - label)));
+      const whole = await runAttack(model, given, attack, options);
+      expect(outcomes.map(({ images }) => images)).toEqual(whole.outcomes.map(({ images }) => images));
+    }
+    await expect(inParts(set(1, 1))).rejects.toThrow("none of 1 guides is an image of another class");
   });
 });

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import type { AttackResult, Samples } from "../../attacks/attack.ts";
-import { NothingToImitate } from "../../attacks/combine.ts";
 import { norms } from "../../attacks/distance.ts";
 import type { AttackedModel } from "../../attacks/model.ts";
 import { requireEpsilon } from "../../attacks/requirements.ts";
+import { NothingToImitate } from "../../attacks/problem.ts";
 import { attackInChunks, type ChunkProgress } from "../../attacks/run-folder.ts";
 import { transfer } from "../../attacks/transfer.ts";
 import type { ThresholdSet } from "../../classify/card.ts";
