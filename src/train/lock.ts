@@ -19,7 +19,8 @@ export type LockHolder = z.infer<typeof holderSchema>;
 /** Folders that this process itself holds. */
 const ours = new Set<string>();
 
-export const lockPath = (out: string): string => join(out, "training.lock");
+export const lockName = "training.lock";
+export const lockPath = (out: string): string => join(out, lockName);
 
 /** The process that trains in the folder. One of this machine that is gone holds nothing any more; of another machine we cannot know. */
 export function lockHolder(out: string): LockHolder | undefined {

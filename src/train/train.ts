@@ -2,7 +2,7 @@ import { existsSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type ModelFile, readModelFile } from "../classify/model-file.ts";
-import { UserError } from "../core/errors.ts";
+import { Interrupted, UserError } from "../core/errors.ts";
 import { writeFileAtomic } from "../core/files.ts";
 import { type BatchSource, InThreadBatches } from "../data/batch-source.ts";
 import { BatchOrder } from "../data/batches.ts";
@@ -26,7 +26,7 @@ import {
 import { lossConfigOf, modelConfigOf, savedConfigSchema, type TrainConfig, withCalibrationOf } from "./config.ts";
 import { channelsOf, exportedWeights, modelName, type TrainingData, uncalibratedModel, writeModel } from "./export.ts";
 import { initialState } from "./initialise.ts";
-import { lockFolder } from "./lock.ts";
+import { lockFolder, lockName } from "./lock.ts";
 import { type LoopOptions, type LoopParts, runSteps } from "./loop.ts";
 import { MetricsLog } from "./metrics-log.ts";
 import { type EpochRecord, type HistoryRecord, noSums } from "./records.ts";
@@ -78,9 +78,10 @@ export interface TrainResult {
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const channels = channelsOf(options.data);
   requireEveryClass(options.data);
-  const checkpoint = checkpointOf(options);
+  requireFolder(options.out);
   const unlock = lockFolder(options.out);
   try {
+    const checkpoint = checkpointOf(options);
     if (checkpoint?.damage !== undefined) useOlder(checkpoint, checkpoint.damage, options);
     return await trainFrom(checkpoint, channels, options);
   } finally {
@@ -133,6 +134,10 @@ function requireEveryClass({ name, split, classNames, labels, count }: ImageSet)
   );
 }
 
+function requireFolder(out: string): void {
+  if (existsSync(out) && !statSync(out).isDirectory()) throw new UserError(`${out}: is a file; expected a folder for the run`);
+}
+
 /** What to go on from, if anything; that the folder may be used. Errors: UserError that says why not. */
 function checkpointOf({ out, resume, force, config, data }: TrainOptions): LoadedCheckpoint | undefined {
   if (resume) {
@@ -150,8 +155,7 @@ function checkpointOf({ out, resume, force, config, data }: TrainOptions): Loade
     }
     return { ...checkpoint, position: { ...checkpoint.position, config } };
   }
-  if (existsSync(out) && !statSync(out).isDirectory()) throw new UserError(`${out}: is a file; expected a folder for the run`);
-  if (!force && existsSync(out) && readdirSync(out).length > 0) {
+  if (!force && readdirSync(out).some((name) => name !== lockName)) {
     throw new UserError(`${out} exists and is not empty: choose another folder, go on with --resume, or overwrite with --force`);
   }
   return undefined;
@@ -230,10 +234,20 @@ function bookkeeping(
 }
 
 /** Whether nothing was left to do, so that the model file, which may have been calibrated anew since and may know fewer keys, can stay as it is. */
-const isFinished = (before: LoadedCheckpoint, after: Checkpoint, { config, out }: TrainOptions): boolean =>
-  after.position.step === before.position.step &&
-  existsSync(join(out, modelName)) &&
-  isDeepStrictEqual(savedConfigSchema.safeParse(readModelFile(join(out, modelName)).card.training["config"]).data, config);
+const isFinished = (before: LoadedCheckpoint, after: Checkpoint, { config, out, onNote }: TrainOptions): boolean =>
+  after.position.step === before.position.step && isDeepStrictEqual(configOfModel(join(out, modelName), onNote), config);
+
+/** The config that the model file is of; undefined where there is none, or it cannot be read. */
+function configOfModel(path: string, onNote: TrainOptions["onNote"]): TrainConfig | undefined {
+  if (!existsSync(path)) return undefined;
+  try {
+    return savedConfigSchema.safeParse(readModelFile(path).card.training["config"]).data;
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    onNote?.(`${error.message}\nit is made anew, of the checkpoint`);
+    return undefined;
+  }
+}
 
 function alreadyFinished({ position }: Checkpoint, { out, onNote }: TrainOptions): TrainResult {
   const modelPath = join(out, modelName);
@@ -249,12 +263,15 @@ async function finish(
   split: TrainingData,
   options: TrainOptions,
 ): Promise<TrainResult> {
-  const { config, out, threads, onCalibrate, onNote } = options;
+  const { config, out, threads, signal, onCalibrate, onNote } = options;
   const startedAt = performance.now();
   const weights = config.keep === "last" ? exportedWeights(state, step.parameters, config) : kept;
   const draft = uncalibratedModel(weights, step.parameters, position, split);
   const { model, modelPath } = await writeModel(draft, split, config, out, {
-    ...(onCalibrate ? { onProgress: onCalibrate } : {}),
+    onProgress: (done, total) => {
+      if (signal?.aborted) throw new Interrupted(`stopped before it was calibrated; go on with: sdim train --out ${out} --resume`);
+      onCalibrate?.(done, total);
+    },
     ...(onNote ? { onNote } : {}),
     ...(threads === undefined ? {} : { threads }),
   });

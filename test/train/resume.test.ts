@@ -1,9 +1,12 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { encodeModelFile, readModelFile } from "../../src/classify/model-file.ts";
+import { Interrupted } from "../../src/core/errors.ts";
 import type { ImageSet } from "../../src/data/image-set.ts";
 import { calibrateModel } from "../../src/reject/calibrate.ts";
+import { lockPath } from "../../src/train/lock.ts";
 import { readRun } from "../../src/train/runs.ts";
 import { train } from "../../src/train/train.ts";
 import { temporaryFolder, tinyConfig, trainingDigits } from "../support/digits.ts";
@@ -30,6 +33,12 @@ describe("a training that was finished", () => {
     // Without it, it is made again, with its own thresholds.
     rmSync(modelPath);
     expect((await train({ config, data, out, resume: true })).model.card.calibration.percentile).toBe(config.percentile);
+    // And so where it is damaged.
+    writeFileSync(modelPath, "not a model");
+    notes.length = 0;
+    const mended = await train({ config, data, out, resume: true, onNote: (note) => notes.push(note) });
+    expect([mended.wasThere, readModelFile(modelPath).card]).toEqual([false, mended.model.card]);
+    expect(notes).toEqual([expect.stringMatching(/model\.onnx.*it is made anew, of the checkpoint/s)]);
   });
 
   it("without thresholds, for want of a correct image, takes one for all classes when asked to", async () => {
@@ -53,6 +62,25 @@ describe("a training that was finished", () => {
       "was trained with another config",
     );
   });
+});
+
+it("a training stopped while its images are scored for thresholds goes on with that", async () => {
+  const out = temporaryFolder();
+  const controller = new AbortController();
+  const [config, options] = [tinyConfig({ epochs: 4 }), { data, out }];
+  const stopped = train({ ...options, config, signal: controller.signal, onCalibrate: () => controller.abort() });
+  await expect(stopped).rejects.toThrow(Interrupted);
+  await expect(stopped).rejects.toThrow(`stopped before it was calibrated; go on with: sdim train --out ${out} --resume`);
+  expect(existsSync(join(out, "model.onnx"))).toBe(false);
+  expect((await train({ ...options, config, resume: true })).wasThere).toBe(false);
+  expect(readRun(out).state.kind).toBe("finished");
+});
+
+it("a training killed before it wrote anything but its lock does not stand in the way of another", async () => {
+  const out = temporaryFolder();
+  writeFileSync(lockPath(out), JSON.stringify({ pid: 2 ** 22 + 1, host: hostname() }));
+  await train({ config: tinyConfig({ epochs: 4 }), data, out });
+  expect(readRun(out).state.kind).toBe("finished");
 });
 
 it("a folder that nothing came of is not left behind", async () => {
