@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { UserError } from "../core/errors.ts";
 import { convertChannels } from "../data/channels.ts";
 import type { ImageSet } from "../data/image-set.ts";
 import { loadOutOfDistribution } from "../data/out-of-distribution.ts";
@@ -29,6 +30,15 @@ export const oodOptions = (command: Command): Command =>
       "--convert-channels",
       "turn grey out-of-distribution images into RGB by repetition, RGB into grey by luminance, as the model takes",
     );
+
+/** Errors: UserError when options of such data are given, and no such data. */
+export function requireOodNamed({ ood, syntheticCount, convertChannels }: OodOptions): void {
+  const given = Object.entries({ "synthetic-count": syntheticCount, "convert-channels": convertChannels }).filter(
+    ([, value]) => value !== undefined,
+  );
+  if (ood !== undefined || given.length === 0) return;
+  throw new UserError(`${given.map(([name]) => `--${name}`).join(", ")}: of what data? Name it with --ood`);
+}
 
 /** One set after another, so that a mistake in the last name does not depend on how fast the others are read. */
 export async function loadOod(

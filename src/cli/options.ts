@@ -42,8 +42,9 @@ export const dataOption = (required: boolean): Option =>
 
 export const dataDirOption = (): Option => new Option("--data-dir <folder>", "look here for data sets first");
 
-export const threadsOption = (): Option =>
-  new Option("--threads <n>", "threads of the CPU provider (default: all cores)").argParser(threadCount);
+/** `whose`: what runs on so many. */
+export const threadsOption = (whose = "the CPU provider"): Option =>
+  new Option("--threads <n>", `threads of ${whose} (default: all cores)`).argParser(threadCount);
 
 export const machineOptions = (command: Command): Command =>
   command.addOption(new Option("--provider <name>", "where the graph runs").choices(providers).default("cpu")).addOption(threadsOption());

@@ -130,6 +130,7 @@ describe("good paths", () => {
       expect(threshold).toBeGreaterThan(before[c]!);
     });
     expect((await json("evaluate", copy, "--data", data, "--percentile", "3"))["count"]).toBe(200);
+    expect(await json("calibrate", copy, "--data", data)).toMatchObject({ percentile: 20 });
     await json("calibrate", copy, "--data", data, "--percentile", "1");
     // The penalties of the training's own calibration were taken outside the graph: the same but for rounding.
     (await at()).forEach((threshold, c) => {
@@ -250,6 +251,10 @@ describe("mistakes exit with 2 and say what to do", () => {
     ["an image that is not one", ["predict", model, "package.json"], "package.json: cannot be read as an image"],
     ["a folder in place of a model", ["inspect", run], `cannot read the model ${run}: it is a folder; did you mean ${model}?`],
     ["a percentile that is none", ["calibrate", model, "--data", data, "--percentile", "1,101"], "from 0 to below 100, got 101"],
+    ["threads where nothing is computed", ["calibrate", model, "--use", "training", "--threads", "1"], "cannot be used with option"],
+    ["a count without a sheet", ["data", "show", data, "--count", "3"], "--count: of what sheet? Name its file with --out"],
+    ["a count without a set", ["evaluate", model, "--data", data, "--synthetic-count", "9"], "--synthetic-count: of what data?"],
+    ["more threads than there can be", ["reproduce", "table5", "--threads", "1000"], "expected at most 512 threads, got 1000"],
     ["a file that is there", ["calibrate", model, "--use", "training", "--out", "package.json"], "package.json: is there already; --force"],
     [
       "one file for two",

@@ -130,7 +130,8 @@ describe("thresholds of both sides", () => {
     const switched = await json("calibrate", model, "--use", "training", "--percentile", "5");
     expect(switched).toMatchObject({ source: "training", percentile: 5, otherCalibrations: [{ source: "validation" }] });
     expect(thresholdsInForce(readModelFile(model).card)).not.toEqual(before);
-    await json("calibrate", model, "--use", "validation");
+    expect(await json("calibrate", model, "--use", "validation")).toMatchObject({ source: "validation", percentile: 5 });
+    await json("calibrate", model, "--use", "validation", "--percentile", "1");
     expect(thresholdsInForce(readModelFile(model).card)).toEqual(before);
     const given = await sdim("calibrate", model, "--data", digits);
     expect(given.stdout).toMatch(/\(train\), given images\n/);

@@ -72,10 +72,13 @@ describe("the command", () => {
     [["--format", "kserve", "--name", "a"], "--storage-uri: where the cluster finds the repository"],
     [["--format", "triton", "--name", "a", "--data", "mnist"], "--data: not for --format triton"],
     [["--format", "triton", "--name", "a", "--ood", "constant"], "--ood: not for --format triton"],
-    [["--format", "onnx-fp16", "--ood", "constant"], "--ood: is compared with images of --data"],
+    [["--format", "triton", "--name", "a", "--split", "test", "--threads", "1"], "--split, --threads: not for --format triton"],
+    [["--format", "onnx-fp16", "--max-batch-size", "8"], "--max-batch-size: not for --format onnx-fp16"],
+    [["--format", "onnx-fp16", "--data", "mnist", "--synthetic-count", "8"], "--synthetic-count: of what data? Name it with --ood"],
+    [["--format", "onnx-fp16", "--ood", "constant"], "--ood: of what images? Name them with --data"],
     [["--format", "onnx-int8"], "onnx-int8: needs images for the ranges"],
     [["--format", "onnx-int8", "--weights-only", "--name", "a"], "--name: not for --format onnx-int8"],
-    [["--format", "onnx-fp16", "--recalibrate"], "--recalibrate: takes thresholds from --data"],
+    [["--format", "onnx-fp16", "--recalibrate"], "--recalibrate: of what images? Name them with --data"],
   ])("%j is refused", async (args, message) => {
     const out = join(temporaryFolder(), "out");
     const { code, stderr } = await sdim("export", path, "--out", out, ...args);

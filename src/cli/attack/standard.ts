@@ -55,10 +55,10 @@ export async function attackStandard(loaded: LoadedModel, options: AttackCommand
   if (out !== undefined) printLine(`\n${join(out, "robustness.html")} and robustness.json`);
 }
 
-function refuseOptionsOfOneAttack({ attack, carryOver, targeted, targets, criterion, grid, set }: AttackCommandOptions): void {
-  const given = Object.entries({ attack, "carry-over": carryOver, targeted, targets, criterion, grid, set }).filter(
-    ([, value]) => value !== undefined,
-  );
+function refuseOptionsOfOneAttack(options: AttackCommandOptions): void {
+  const { attack, carryOver, targeted, targets, criterion, grid, gridRows, set } = options;
+  const ofOne = { attack, "carry-over": carryOver, targeted, targets, criterion, grid, "grid-rows": gridRows, set };
+  const given = Object.entries(ofOne).filter(([, value]) => value !== undefined);
   if (given.length === 0) return;
   throw new UserError(`--standard: the suite is fixed; leave out ${given.map(([name]) => `--${name}`).join(", ")}, or --standard`);
 }

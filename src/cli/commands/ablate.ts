@@ -7,7 +7,7 @@ import { writeStudy } from "../../ablate/write.ts";
 import { commandLine } from "../../core/circumstances.ts";
 import { Interrupted } from "../../core/errors.ts";
 import { readMapping } from "../config-file.ts";
-import { dataDirOption, positiveWholeNumber, wordList } from "../options.ts";
+import { dataDirOption, threadsOption, wordList } from "../options.ts";
 import { note, ProgressLine, printLine } from "../output.ts";
 import { loadWithProgress } from "../own-images.ts";
 import { trainWithProgress } from "./train.ts";
@@ -31,7 +31,7 @@ export function addAblate(program: Command): void {
     .requiredOption("--out <path>", "where results go: <path>.md, .json, .svg and .png, written anew after every training")
     .option("--runs <folder>", "where trainings are kept (default: runs/ablation/<name of the study>)")
     .option("--only <id,...>", "only these variants now (base: the base)", wordList)
-    .option("--threads <n>", "threads of the CPU provider (default: all cores)", positiveWholeNumber)
+    .addOption(threadsOption())
     .addOption(dataDirOption())
     .option("--svhn <spec>", "data set, folder or file that stands for SVHN among the reported sets (default: svhn)")
     .addHelpText(

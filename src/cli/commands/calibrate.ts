@@ -15,7 +15,7 @@ import { type DataOptions, loadOptions, loadWithProgress, optionsOfModel, ownIma
 interface CalibrateCommandOptions extends DataOptions {
   readonly data?: string;
   readonly split: Split;
-  readonly percentile: readonly number[];
+  readonly percentile?: readonly number[];
   readonly rejectBy?: RejectScore;
   readonly thresholdsFor?: ThresholdScope;
   readonly testTimeFlip?: boolean;
@@ -31,7 +31,7 @@ export function addCalibrate(program: Command): void {
     .command("calibrate <model>")
     .summary("take a model's reject thresholds anew; weights stay")
     .description(
-      "Takes the class thresholds of a model file from correctly classified samples of --data and rewrites the file's `thresholds` tensor and metadata. The first --percentile is put in force; all of them, and the usual ones, can be evaluated later. With --use, thresholds that the file carries already are put in force, without any data.",
+      "Takes the class thresholds of a model file from correctly classified samples of --data and rewrites the file's `thresholds` tensor and metadata. The first --percentile is put in force (by itself the one that is already); all of them, and the usual ones, can be evaluated later. With --use, thresholds that the file carries already are put in force, without any data.",
     )
     .addOption(dataOption(false))
     .addOption(dataDirOption())
@@ -54,9 +54,20 @@ export function addCalibrate(program: Command): void {
     .addOption(
       new Option("--use <source>", "put thresholds of this source in force")
         .choices(calibrationSources)
-        .conflicts(["data", "rejectBy", "thresholdsFor", "testTimeFlip", "skipBroken", "testShare", "splitSeed"]),
+        .conflicts([
+          "data",
+          "dataDir",
+          "split",
+          "rejectBy",
+          "thresholdsFor",
+          "testTimeFlip",
+          "skipBroken",
+          "testShare",
+          "splitSeed",
+          "threads",
+        ]),
     )
-    .option("--percentile <p,...>", "percentiles of the log-likelihood, the first in force", numberList, [1])
+    .option("--percentile <p,...>", "percentiles of the log-likelihood, the first in force (default: the one in force already)", numberList)
     .option("--out <file>", "write another file in place of this one")
     .option("--force", "replace --out if it is there already")
     .addOption(threadsOption())
@@ -70,7 +81,8 @@ export function addCalibrate(program: Command): void {
     const out = options.out ?? path;
     if (options.out !== undefined) requireNew(out, options.force);
     requireWritable(out);
-    const file = options.use === undefined ? await calibrated(model, options) : switched(model, options.use, options.percentile[0]!);
+    const percentiles = options.percentile ?? [model.card.calibration.percentile];
+    const file = options.use === undefined ? await calibrated(model, percentiles, options) : switched(model, options.use, percentiles[0]!);
     writeFileAtomic(out, encodeModelFile(file));
     if (options.json) {
       const { calibration, otherCalibrations = [], classNames, model } = file.card;
@@ -90,16 +102,16 @@ export function addCalibrate(program: Command): void {
 const switched = (model: ModelFile, source: CalibrationSource, percentile: number): ModelFile =>
   withCard(model, putInForce(model.card, source, percentile));
 
-async function calibrated(model: ModelFile, options: CalibrateCommandOptions): Promise<ModelFile> {
-  const { data: spec, split, percentile, rejectBy, thresholdsFor, testTimeFlip, threads } = options;
+async function calibrated(model: ModelFile, percentiles: readonly number[], options: CalibrateCommandOptions): Promise<ModelFile> {
+  const { data: spec, split, rejectBy, thresholdsFor, testTimeFlip, threads } = options;
   if (spec === undefined) throw new UserError("--data: name a data set or a folder to take thresholds from, or --use what the file has");
   const data = await loadWithProgress(spec, split, loadOptions(options, optionsOfModel(model.card)));
   requireOwnImages(options, [data]);
   const line = new ProgressLine();
   try {
     const { file } = await calibrateModel(model, data, {
-      percentile: percentile[0]!,
-      percentiles: [...storedPercentiles, ...percentile],
+      percentile: percentiles[0]!,
+      percentiles: [...storedPercentiles, ...percentiles],
       ...(rejectBy ? { rejectBy } : {}),
       ...(thresholdsFor ? { thresholdsFor } : {}),
       ...(testTimeFlip === undefined ? {} : { testTimeFlip }),

@@ -134,7 +134,7 @@ function addVerify(data: Command): void {
 interface ShowCommandOptions extends Reporting, DataOptions {
   readonly split: Split;
   readonly out?: string;
-  readonly count: number;
+  readonly count?: number;
 }
 
 function addShow(data: Command): void {
@@ -145,16 +145,17 @@ function addShow(data: Command): void {
     .addOption(dataDirOption())
     .addOption(new Option("--split <name>", "split to show").choices(["train", "val", "test"]).default("test"))
     .option("--out <file.png>", "draw a sheet of images into this file")
-    .option("--count <n>", "images on the sheet", wholeNumber, 100)
+    .option("--count <n>", "images on the sheet (default: 100)", wholeNumber)
     .addOption(jsonOption())
     .addHelpText("after", "\nExample:\n  $ sdim data show cifar10 --split train --out sheet.png --count 200");
   ownImageOptions(command, true).action(async (spec: string, options: ShowCommandOptions) => {
     if (options.out !== undefined && !/\.png$/i.test(options.out)) {
       throw new UserError(`--out ${options.out}: the sheet is a PNG; expected a name that ends in .png`);
     }
+    if (options.count !== undefined && options.out === undefined) throw new UserError("--count: of what sheet? Name its file with --out");
     const set = await loadWithProgress(spec, options.split, loadOptions(options));
     requireOwnImages(options, [set]);
-    if (options.out !== undefined) writeFileAtomic(options.out, await contactSheet(set, options.count));
+    if (options.out !== undefined) writeFileAtomic(options.out, await contactSheet(set, options.count ?? 100));
     const { name, split, count, height, width, channels, fingerprint } = set;
     const classes = classCounts(set);
     if (options.json) return printJson({ name, split, count, height, width, channels, classes, fingerprint, sheet: options.out ?? null });

@@ -15,7 +15,7 @@ import { renderReport } from "../../evaluate/report/page.ts";
 import type { RunReport } from "../../evaluate/report/types.ts";
 import { renderTable } from "../../evaluate/summary.ts";
 import type { Provider } from "../../runtime/session.ts";
-import { loadOod, type OodOptions, oodOptions } from "../ood.ts";
+import { loadOod, type OodOptions, oodOptions, requireOodNamed } from "../ood.ts";
 import { dataDirOption, dataOption, machineOptions, numberList, wholeNumber } from "../options.ts";
 import { note, ProgressLine, printJson, printLine } from "../output.ts";
 import { type DataOptions, loadOptions, loadWithProgress, optionsOfModel, ownImageOptions, requireOwnImages } from "../own-images.ts";
@@ -57,6 +57,7 @@ export function addEvaluate(program: Command): void {
     if (out !== undefined && page !== undefined && resolve(out) === resolve(page)) {
       throw new UserError(`--out and --report: both are ${out}; the record and the page need a file each`);
     }
+    requireOodNamed(options);
     for (const file of [out, page]) if (file !== undefined) requireWritable(file);
     const classifier = await Classifier.load(path, { provider, ...(threads === undefined ? {} : { threads }) });
     const loading = loadOptions(options, optionsOfModel(classifier.card));

@@ -15,8 +15,8 @@ import { writeInferenceService } from "../../export/kserve.ts";
 import { type ExportRecord, exportRecord } from "../../export/record.ts";
 import { requireName, writeTritonRepository } from "../../export/triton.ts";
 import { calibrateModel } from "../../reject/calibrate.ts";
-import { loadOod, type OodOptions, oodOptions } from "../ood.ts";
-import { dataDirOption, dataOption, positiveWholeNumber, threadsOption, wholeNumber } from "../options.ts";
+import { loadOod, type OodOptions, oodOptions, requireOodNamed } from "../ood.ts";
+import { dataDirOption, dataOption, kebab, positiveWholeNumber, threadsOption, wholeNumber } from "../options.ts";
 import { note, ProgressLine, printJson, printLine } from "../output.ts";
 import { type DataOptions, loadOptions, loadWithProgress, optionsOfModel, ownImageOptions, requireOwnImages } from "../own-images.ts";
 
@@ -76,26 +76,35 @@ export function addExport(program: Command): void {
   oodOptions(command).option("--seed <n>", "of the synthetic sets", wholeNumber, 0);
   ownImageOptions(command, false).action(async (path: string, options: ExportCommandOptions) => {
     const { format } = options;
-    requireFitting(options);
+    requireFitting(options, command);
     if (format === "triton" || format === "kserve") writeRepository(readModelFile(path), format, options);
     else await writeSmall(path, format, options);
   });
 }
 
-/** Options that say nothing of the format are a mistake. */
-function requireFitting({ format, name, storageUri, data, ood, weightsOnly, recalibrate }: ExportCommandOptions): void {
+/** Say nothing where no images are loaded. */
+const ofImages = ["dataDir", "split", "calibrationSplit", "calibrationImages", "recalibrate", "ood", "syntheticCount", "convertChannels"];
+const ofFiles = [...ofImages, "data", "weightsOnly", "seed", "threads"];
+const ofRepositories = ["name", "modelVersion", "maxBatchSize", "maxQueueDelay", "storageUri"];
+
+/** Options that say nothing of the format, or of the data, are a mistake. */
+function requireFitting(options: ExportCommandOptions, command: Command): void {
+  const { format, name, storageUri, data } = options;
   const isRepository = format === "triton" || format === "kserve";
-  const given = isRepository
-    ? { "--data": data, "--ood": ood, "--weights-only": weightsOnly, "--recalibrate": recalibrate }
-    : { "--name": name, "--storage-uri": storageUri };
-  const wrong = Object.entries(given).filter(([, value]) => value !== undefined);
-  if (wrong.length > 0) throw new UserError(`${wrong.map(([option]) => option).join(", ")}: not for --format ${format}`);
+  const given = (keys: readonly string[]) =>
+    keys
+      .filter((key) => command.getOptionValueSource(key) === "cli")
+      .map((key) => `--${kebab(key)}`)
+      .join(", ");
+  const wrong = given(isRepository ? ofFiles : ofRepositories);
+  if (wrong !== "") throw new UserError(`${wrong}: not for --format ${format}`);
   if (isRepository && name === undefined) throw new UserError(`--name: the name of the model in the repository, for example --name mnist`);
   if (format === "kserve" && storageUri === undefined)
     throw new UserError(`--storage-uri: where the cluster finds the repository, for example --storage-uri pvc://models/${name}`);
   if (format === "triton" && storageUri !== undefined) throw new UserError("--storage-uri: for --format kserve");
-  if (ood !== undefined && data === undefined) throw new UserError("--ood: is compared with images of --data, which the model knows");
-  if (recalibrate && data === undefined) throw new UserError("--recalibrate: takes thresholds from --data");
+  const idle = given(ofImages);
+  if (data === undefined && idle !== "") throw new UserError(`${idle}: of what images? Name them with --data`);
+  requireOodNamed(options);
 }
 
 function writeRepository(file: ModelFile, format: "triton" | "kserve", options: ExportCommandOptions): void {

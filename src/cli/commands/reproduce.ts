@@ -4,7 +4,7 @@ import { UserError } from "../../core/errors.ts";
 import { oneOf } from "../../core/names.ts";
 import { paperModels } from "../../evaluate/protocols/paper.ts";
 import { countedAttacks } from "../../evaluate/protocols/paper-attacks.ts";
-import { dataDirOption, positiveWholeNumber, wordList } from "../options.ts";
+import { dataDirOption, positiveWholeNumber, threadsOption, wordList } from "../options.ts";
 import { printLine } from "../output.ts";
 import { attackedNames, reproduceAttacked } from "../reproduce/attacked.ts";
 import { evaluatedNames, reproduceEvaluated } from "../reproduce/evaluated.ts";
@@ -33,7 +33,7 @@ export function addReproduce(program: Command): void {
       "images to attack, the first of the test set: of all, or by name of a data set or an attack (default: 1000, the paper's)",
       counts,
     )
-    .option("--threads <n>", "threads of the attacks (default: all cores)", positiveWholeNumber)
+    .addOption(threadsOption("the attacks"))
     .option("--train", "train the models that are missing (hours), into the runs' folder")
     .option("--list", "say what there is to reproduce, and which models are there")
     .addHelpText(
