@@ -35,14 +35,16 @@ export async function download(url: string, part: string, options: DownloadOptio
   } catch (error) {
     throw new UserError(`cannot write ${part}: ${messageOf(error)}`, { cause: error });
   }
+  let most = sizeOf(part);
   for (let failures = 0; ; ) {
-    const before = sizeOf(part);
     try {
       return await attempt(url, part, options);
     } catch (error) {
       if (signal?.aborted) throw new Interrupted(`stopped; what came is kept in ${part}: the same command goes on from there`);
       if (!(error instanceof Transient)) throw error;
-      failures = sizeOf(part) > before ? 1 : failures + 1;
+      // Of a server that begins anew each time, what was there before brings nothing.
+      failures = sizeOf(part) > most ? 1 : failures + 1;
+      most = Math.max(most, sizeOf(part));
       if (failures >= attempts) {
         const kept = sizeOf(part) > 0 ? ` What came is kept in ${part}: the same command goes on from there.` : "";
         throw new UserError(`${url}: cannot be downloaded: ${error.message} (${attempts} attempts).${kept}`, { cause: error });

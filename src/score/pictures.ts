@@ -3,7 +3,7 @@ import { readAtOnce, readPicture, readPictureHeader, reasonOf } from "../data/im
 import type { Picture } from "../data/picture.ts";
 import type { InputFile } from "./inputs.ts";
 
-/** A file as it was read, or why it could not be. `release` says that its pixels are no longer needed. */
+/** A file as it was read, or why it could not be. `release` says that its pixels are no longer needed; it may be called again. */
 export interface ReadFile {
   readonly file: InputFile;
   readonly outcome: Picture | { readonly error: string };
@@ -70,7 +70,11 @@ async function readOne(file: InputFile, channels: 1 | 3, budget: MemoryBudget): 
   try {
     held = await budget.take(size);
     const picture = await readPicture(file.path, channels);
-    return { file, outcome: picture, release: () => budget.giveBack(held) };
+    const release = (): void => {
+      budget.giveBack(held);
+      held = 0;
+    };
+    return { file, outcome: picture, release };
   } catch (error) {
     budget.giveBack(held);
     return { file, outcome: { error: reasonOf(error, file.path) }, release: () => undefined };

@@ -154,7 +154,12 @@ async function keepRows(
   for await (const chunk of chunks) {
     await underWay;
     if (signal?.aborted) break;
-    underWay = rowsOfChunk(chunk).then(keep);
+    underWay = rowsOfChunk(chunk)
+      // Of one that failed, too: the next chunk may wait for its memory.
+      .finally(() => {
+        for (const { release } of chunk) release();
+      })
+      .then(keep);
     // Awaited when the next chunk is there; until then an error must not end the process.
     underWay.catch(() => undefined);
   }

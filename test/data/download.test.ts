@@ -124,6 +124,13 @@ describe("download", () => {
     expect(server.requests.length).toBe(3);
   });
 
+  it("gives up on a server that begins anew each time, and breaks off now sooner, now later", async () => {
+    let requests = 0;
+    server.answer = (_request, response) => breakAfter(response, content, requests++ % 2 === 0 ? 120_000 : 60_000);
+    await expect(get({ attempts: 4 })).rejects.toThrow("(4 attempts)");
+    expect(requests).toBe(4);
+  });
+
   it("says why nobody answered", async () => {
     await expect(download("http://127.0.0.1:9/file", part, { attempts: 2, retryDelayMs: 1 })).rejects.toThrow(
       /http:\/\/127\.0\.0\.1:9\/file: cannot be downloaded: fetch failed \(.+\) \(2 attempts\)\.$/,

@@ -2,6 +2,7 @@ import { appendFileSync, copyFileSync, existsSync, mkdirSync, readFileSync, stat
 import { join } from "node:path";
 import { parse } from "csv-parse/sync";
 import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
+import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Classifier } from "../../src/classify/classifier.ts";
 import { readPicture } from "../../src/data/images.ts";
@@ -113,6 +114,16 @@ describe("scoring a folder", () => {
     const out = join(temporaryFolder(), "results.csv");
     await expect(run(out, { isStrict: true })).rejects.toThrow(/broken\.png: cannot be read as an image/);
     expect(existsSync(out)).toBe(false);
+  });
+
+  it("strict: also where a picture before it holds all the memory there is for pictures", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "a.png"), "no picture");
+    const large = sharp({ create: { width: 10_000, height: 9000, channels: 3, background: "#abc" } });
+    await large.png({ compressionLevel: 1 }).toFile(join(folder, "b.png"));
+    copyFileSync("samples/images/digit.png", join(folder, "c.png"));
+    const scoring = score("models/cifar10/model.onnx", folder, { out: join(folder, "results.csv"), threads: 1, isStrict: true });
+    await expect(scoring).rejects.toThrow(/a\.png: cannot be read as an image/);
   });
 });
 
