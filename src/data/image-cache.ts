@@ -119,16 +119,19 @@ function markUsed(path: string): void {
   } catch {}
 }
 
-/** Removes the entries used longest ago until the rest fits; `newest` always stays. */
+/** Writing an entry takes seconds: what is unfinished for longer is of a process that was killed. */
+const longestWriteMs = 3_600_000;
+
+/** Removes the entries used longest ago until the rest fits, and what was left unfinished; `newest` always stays. */
 function prune(folder: string, capacity: number, newest: string): void {
-  const entries = readdirSync(folder)
-    .filter((name) => name.endsWith(".safetensors"))
-    .flatMap((name) => {
-      const path = join(folder, name);
-      const stat = statSync(path, { throwIfNoEntry: false });
-      return stat ? [{ path, bytes: stat.size, usedAt: path === newest ? Number.POSITIVE_INFINITY : stat.mtimeMs }] : [];
-    })
-    .sort((a, b) => b.usedAt - a.usedAt);
+  const there = readdirSync(folder).flatMap((name) => {
+    const path = join(folder, name);
+    const stat = statSync(path, { throwIfNoEntry: false });
+    return stat ? [{ path, bytes: stat.size, usedAt: path === newest ? Number.POSITIVE_INFINITY : stat.mtimeMs }] : [];
+  });
+  for (const { path, usedAt } of there)
+    if (path.endsWith(".part") && Date.now() - usedAt > longestWriteMs) rmSync(path, { force: true });
+  const entries = there.filter(({ path }) => path.endsWith(".safetensors")).sort((a, b) => b.usedAt - a.usedAt);
   let kept = 0;
   for (const { path, bytes } of entries) {
     kept += bytes;

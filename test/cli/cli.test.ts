@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import { encodeModelFile, readModelFile, withCard } from "../../src/classify/model-file.ts";
 import { packageVersion } from "../../src/core/version.ts";
 import type { Evaluation } from "../../src/evaluate/evaluation.ts";
 import type { EvaluationRecord } from "../../src/evaluate/record.ts";
@@ -118,6 +119,28 @@ describe("good paths", () => {
     expect(result["thresholds"]).toHaveLength(3);
     expect(result["parameters"]).toBeGreaterThan(10_000);
     expect((result["measured"] as Record<string, number>)["testAccuracy"]).toBeGreaterThan(0.8);
+  });
+
+  it("train --resume measures what a stop after the training left unmeasured", async () => {
+    const copy = join(folder, "unmeasured");
+    cpSync(run, copy, { recursive: true });
+    const path = join(copy, "model.onnx");
+    const file = readModelFile(path);
+    const { testAccuracy, testRejectionRate: _, ...rest } = file.card.measured;
+    expect(testAccuracy).toBeGreaterThan(0.8);
+    writeFileSync(path, encodeModelFile(withCard(file, { ...file.card, measured: rest })));
+    const { code, stdout } = await sdim("train", "--out", copy, "--resume", "--json");
+    expect([code, (JSON.parse(stdout) as Record<string, unknown>)["testAccuracy"]]).toEqual([0, testAccuracy]);
+    expect(readModelFile(path).card.measured).toEqual(file.card.measured);
+  });
+
+  it("train goes on when nobody reads its progress any longer", async () => {
+    const out = join(folder, "unheard");
+    const { child, finished, stderr } = start(["train", "--data", data, "--out", out, "--epochs", "6", ...tiny, "--seed", "3"]);
+    child.stderr!.once("data", () => child.stderr!.destroy());
+    expect(await finished).toMatchObject({ code: 0, stdout: expect.stringContaining("trained in") });
+    expect(stderr()).not.toContain("epoch 6");
+    expect(existsSync(join(out, "model.onnx"))).toBe(true);
   });
 
   it("calibrate, to another percentile and back", async () => {

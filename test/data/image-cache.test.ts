@@ -1,4 +1,4 @@
-import { readdirSync, utimesSync } from "node:fs";
+import { readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { ImageCache } from "../../src/data/image-cache.ts";
@@ -23,4 +23,14 @@ it("removes what was used longest ago when it grows beyond its capacity, never w
   expect(["a", "b", "c"].map((letter) => cache.readNote({ letter }) !== undefined)).toEqual([false, true, true]);
   cache.writeNote({ letter: "d" }, "d".repeat(1000));
   expect(["a", "b", "c", "d"].map((letter) => cache.readNote({ letter }) !== undefined)).toEqual([false, false, false, true]);
+});
+
+it("removes what a killed process left unfinished, not what another is writing", () => {
+  const at = temporaryFolder();
+  const cache = new ImageCache(at, 250);
+  const [left, underWay] = [".a.safetensors.1.part", ".b.safetensors.2.part"];
+  for (const name of [left, underWay]) writeFileSync(join(at, name), "half");
+  utimesSync(join(at, left), 1000, 1000);
+  cache.writeNote({ letter: "a" }, "a");
+  expect(readdirSync(at).filter((name) => name.endsWith(".part"))).toEqual([underWay]);
 });
