@@ -129,8 +129,7 @@ function prune(folder: string, capacity: number, newest: string): void {
     const stat = statSync(path, { throwIfNoEntry: false });
     return stat ? [{ path, bytes: stat.size, usedAt: path === newest ? Number.POSITIVE_INFINITY : stat.mtimeMs }] : [];
   });
-  for (const { path, usedAt } of there)
-    if (path.endsWith(".part") && Date.now() - usedAt > longestWriteMs) rmSync(path, { force: true });
+  for (const { path, usedAt } of there) if (path.endsWith(".part") && Date.now() - usedAt > longestWriteMs) rmSync(path, { force: true });
   const entries = there.filter(({ path }) => path.endsWith(".safetensors")).sort((a, b) => b.usedAt - a.usedAt);
   let kept = 0;
   for (const { path, bytes } of entries) {
