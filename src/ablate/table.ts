@@ -145,8 +145,9 @@ function outlierTable(
   sets: readonly StudySet[],
   part: "choosing" | "test",
 ): string[] {
-  const cell = (measurements: readonly Measurement[], i: number) => {
-    const of = measurements.map(({ outliers }) => outliers[i]!);
+  // By name: a study whose list has been put in another order since keeps what it has.
+  const cell = (measurements: readonly Measurement[], set: StudySet) => {
+    const of = measurements.map(({ outliers }) => outliers.find(({ data }) => data === set.name)!);
     const at = of.map(({ rejection }) => rowOf(rejection, "training"));
     return [
       mean(of.map(({ auroc }) => auroc)).toFixed(4),
@@ -158,10 +159,10 @@ function outlierTable(
     ["variant", ...sets.map(({ name, count }) => plain(`${name} (${count})`))],
     rows.map((row) => [
       row.id,
-      ...sets.map((_, i) =>
+      ...sets.map((set) =>
         cell(
           outcomesOf(result, row).map((outcome) => outcome[part]),
-          i,
+          set,
         ),
       ),
     ]),

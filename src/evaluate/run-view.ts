@@ -104,7 +104,7 @@ export class RunFolder {
       }
     };
     const record = attempt(evaluationPath(folder), readRecord);
-    const report = attempt(robustnessPath(folder), readRobustness);
+    const report = attempt(robustnessPath(folder), (path) => readRobustness(path, record?.modelFile.sha256));
     const { history, epochs, config } = run;
     return {
       ...this.listed(id, run),

@@ -70,3 +70,8 @@ export function renderTable(evaluation: Evaluation): string {
   const note = intervalNote(evaluation);
   return [...namedRows([header, ...summaryRows(evaluation)]), ...(note === undefined ? [] : [note])].join("\n");
 }
+
+const splitsInWords: Readonly<Record<string, string>> = { train: "training images", val: "validation images", test: "test images" };
+
+/** `test images` */
+export const imagesOf = ({ split }: Pick<Evaluation, "split">): string => splitsInWords[split] ?? "images";

@@ -35,3 +35,6 @@ export function rejectScoreOfClass(model: Rejecting, name: string): string {
       return `log p(${name}|x), nats`;
   }
 }
+
+/** For a person: a score or its threshold. Likelihoods are hundreds of nats, a log-posterior may be a hundredth. */
+export const showScore = (score: number): string => (Math.abs(score) < 10 ? score.toPrecision(2) : score.toFixed(0));

@@ -59,7 +59,7 @@ function resultOf(outcomes: Readonly<Record<string, StudyTraining["outcome"]>>):
       validation: set("digits", 20),
       test: set("digits", 100),
       outliers: [set("set 0", 50), set("set 1", 50)],
-      reported: [set("others", 50)],
+      reported: [set("set 0", 50)],
     },
     comparison: compare(study, trainings),
     trainings,
@@ -98,6 +98,13 @@ describe("studyMarkdown", () => {
     expect(choosing).toContain("| m1 | 0.8000 / 25.00 / 75.00 | 0.9000 / 25.00 / 75.00 |");
     expect(reported).toContain("| m1 | 0.5000 / 25.00 / 75.00 |");
     expect(reported).not.toContain("| m2 | 0.");
+  });
+
+  it("finds a set's numbers by its name, where the study's list has another order since", () => {
+    const reversed = { ...partial, data: { ...partial.data, outliers: partial.data.outliers.toReversed() } };
+    const markdown = studyMarkdown(reversed);
+    expect(markdown).toContain("| variant | set 1 (50) | set 0 (50) |");
+    expect(markdown).toContain("| m1 | 0.9000 / 25.00 / 75.00 | 0.8000 / 25.00 / 75.00 |");
   });
 
   it("reports test numbers with both thresholds, apart from what is chosen by", () => {

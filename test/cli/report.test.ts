@@ -6,6 +6,7 @@ import { takeFirst } from "../../src/data/image-set.ts";
 import { loadDataset } from "../../src/data/registry.ts";
 import { evenlySpaced } from "../../src/evaluate/record.ts";
 import { readRecord } from "../../src/evaluate/record-schema.ts";
+import { defaults } from "../../src/train/config.ts";
 import { sdim, writeIdxSplit } from "../support/cli.ts";
 import { removeFolders, temporaryFolder } from "../support/folders.ts";
 
@@ -51,6 +52,26 @@ describe("sdim report", () => {
     expect(headings(page)).toContain("Data it should refuse");
     expect(headings(page)).not.toContain("What it said");
     expect(page).toContain("99.65%");
+  });
+
+  it("leaves out attacks on another model file, and does not replace the evaluation", async () => {
+    const folder = temporaryFolder();
+    const evaluation = join(folder, "evaluation.json");
+    cpSync(shipped, evaluation);
+    cpSync("results/robustness-mnist.json", join(folder, "robustness.json"));
+    writeFileSync(join(folder, "config.json"), JSON.stringify(defaults));
+    const whole = await sdim("report", folder);
+    expect([whole.code, headings(readFileSync(join(folder, "report.html"), "utf8"))]).toEqual([
+      0,
+      expect.arrayContaining(["Under attack"]),
+    ]);
+    cpSync("results/robustness-fashion-mnist.json", join(folder, "robustness.json"));
+    const { code, stderr } = await sdim("report", folder);
+    expect([code, stderr]).toEqual([0, expect.stringMatching(/left out: .*robustness\.json: is of another model file/)]);
+    expect(headings(readFileSync(join(folder, "report.html"), "utf8"))).not.toContain("Under attack");
+    const onto = await sdim("report", evaluation, "--out", evaluation);
+    expect([onto.code, onto.stderr]).toEqual([2, expect.stringContaining("is the evaluation itself, which the page would replace")]);
+    expect(readFileSync(evaluation, "utf8")).toBe(readFileSync(shipped, "utf8"));
   });
 
   it("of a run: its curves, the validation's among them", async () => {

@@ -81,6 +81,10 @@ describe("sdim reproduce", () => {
         stderr: expect.stringContaining(reason),
       });
     expect(existsSync(join(out, "table5.md"))).toBe(false);
+    for (const what of ["table2", "table3", "reject-rules"]) {
+      const { code, stderr } = await sdim("reproduce", what, "--models", models, "--out", out, "--only", "mnist-softmax");
+      expect([code, stderr]).toEqual([2, `sdim: ${what}: is of no model that --data and --only name; leave them out, or name others\n`]);
+    }
     const figure = await sdim("reproduce", "figure2", "--models", models, "--out", out);
     expect(figure).toMatchObject({ code: 2, stderr: expect.stringContaining("figure2: needs the model fashion-mnist") });
     expect(existsSync(join(out, "figure2.svg"))).toBe(false);

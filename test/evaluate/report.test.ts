@@ -336,7 +336,7 @@ describe("renderReport", () => {
     ]);
     expect(labels[4]).toBe("Total loss against epochs, from 10.0 to 3.33");
     expect(labels[9]).toBe("Learning rate against epochs, from 0.00100 to 0.00100");
-    expect(labels[10]).toMatch(/^Class one: log-likelihoods of its test images, median \d+, and of garments, median -\d+; threshold 80$/);
+    expect(labels[10]).toMatch(/^Class one: log-likelihoods of its images, median \d+, and of garments, median -\d+; threshold 80$/);
   });
 
   it("draws both distributions from the same baseline, also where they overlap", () => {
@@ -353,7 +353,7 @@ describe("renderReport", () => {
   it("draws a class of which the data has no images", () => {
     const panel = chartOf(
       renderReport({ ...report, scores: { ...report.scores, inDistribution: [[], wave(50, 110)] } }),
-      "Class one: log-likelihoods of its test images, none in the data, and of garments, median -",
+      "Class one: log-likelihoods of its images, none in the data, and of garments, median -",
     );
     const bars = (set: string) => panel.querySelectorAll(`rect[fill="var(--${set})"]`).length;
     // The 20 nats of the garments, in bins of 395 / 48 from there to the highest threshold.
@@ -368,6 +368,23 @@ describe("renderReport", () => {
     const page = renderReport({ ...report, card: { ...report.card, model } });
     expect(chartOf(page, "Class one:").textContent).toContain(axis);
     expect(parseHTML(page).document.body.textContent).toContain(heading);
+  });
+
+  it("of a softmax model says that it rejects by the posterior, in numbers that can be told apart", () => {
+    const [group] = report.examples;
+    const [example] = group!.examples;
+    const near = { ...group!, examples: [{ ...example!, accepted: false, logLikelihood: -0.873, threshold: -0.0191 }] };
+    const softmax = { ...card, model: { ...card.model, head: "softmax" as const } };
+    const page = renderReport({ ...report, card: softmax, examples: [near] });
+    expect(page).toContain("Rejection uses the posterior, too");
+    expect(page).not.toContain("rejection does not use it");
+    expect(page).toContain("log-posterior -0.87, threshold -0.019");
+  });
+
+  it("says of which split its images are", () => {
+    const page = renderReport({ ...report, evaluation: { ...report.evaluation, split: "train" } });
+    expect(page).toContain("98.76% of 1,234 training images right");
+    expect(page).not.toContain("test images");
   });
 
   it("does not speak of a rest where nothing is accepted", () => {

@@ -300,11 +300,14 @@ describe("the suite", () => {
     expect(words([1]).join(" ")).not.toContain("no linf epsilon is 1");
     const folder = temporaryFolder();
     const path = join(folder, "robustness.json");
-    writeFileSync(path, JSON.stringify({ robustness: report }));
+    const write = (robustness: object) => writeFileSync(path, JSON.stringify({ modelFile: { sha256: "abc" }, robustness }));
+    write(report);
     expect(readRobustness(path)).toEqual(report);
-    writeFileSync(path, JSON.stringify({ robustness: { ...report, paperCase: { linf: [] } } }));
+    expect(readRobustness(path, "abc")).toEqual(report);
+    expect(() => readRobustness(path, "def")).toThrow("is of another model file (SHA-256 abc) than the evaluation beside it (def)");
+    write({ ...report, paperCase: { linf: [] } });
     expect(() => readRobustness(path)).toThrow("expected as many worst cases of the paper's attacks as of all");
-    writeFileSync(path, JSON.stringify({ robustness: { ...report, curves: { ...report.curves, wrong: [] } } }));
+    write({ ...report, curves: { ...report.curves, wrong: [] } });
     expect(() => readRobustness(path)).toThrow("robustness.json: not a record of sdim attack --standard --out");
   });
 });

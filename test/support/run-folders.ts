@@ -57,7 +57,7 @@ export function writeFinished(run: string): void {
     examples: [{ title: "Rejected, the least likely first", examples: [example] }],
   };
   writeFileSync(join(run, "evaluation.json"), JSON.stringify({ ...record, display }));
-  writeFileSync(join(run, "robustness.json"), JSON.stringify({ robustness }));
+  writeFileSync(join(run, "robustness.json"), JSON.stringify({ modelFile: record.modelFile, robustness }));
 }
 
 const example = {

@@ -1,12 +1,13 @@
 import { existsSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { readModelFile } from "../../classify/model-file.ts";
 import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
-import { readRecord } from "../../evaluate/record-schema.ts";
+import { type ReadRecord, readRecord } from "../../evaluate/record-schema.ts";
 import { reportFromRecord } from "../../evaluate/report/from-record.ts";
 import { renderReport, renderTraining } from "../../evaluate/report/page.ts";
+import type { RobustnessReport } from "../../evaluate/robustness/report.ts";
 import { readRobustness } from "../../evaluate/robustness/report-schema.ts";
 import { evaluationPath, robustnessPath } from "../../evaluate/run-view.ts";
 import { percent } from "../../evaluate/summary.ts";
@@ -29,6 +30,8 @@ export function addReport(program: Command): void {
       const found = statSync(source, { throwIfNoEntry: false });
       if (!found) throw new UserError(`${source}: expected the folder of a run, or a file of sdim evaluate --out; there is no such thing`);
       const path = out ?? (found.isDirectory() ? join(source, "report.html") : `${source.replace(/\.json$/i, "")}.html`);
+      if (resolve(path) === resolve(source))
+        throw new UserError(`--out ${path}: is the evaluation itself, which the page would replace; name another file`);
       writeFileAtomic(path, found.isDirectory() ? pageOfRun(source) : pageOfEvaluation(source));
       printLine(path);
     });
@@ -48,8 +51,24 @@ function pageOfEvaluation(path: string, run = runAround(path)): string {
       `${path}: has no histograms and examples; an evaluation with --out has them: ${record.circumstances.command.startsWith("sdim evaluate") ? record.circumstances.command : `sdim evaluate ${record.modelFile.path} --data ${record.evaluation.data} --out FILE`}`,
     );
   }
-  const robustness = run && existsSync(robustnessPath(run.folder)) ? { robustness: readRobustness(robustnessPath(run.folder)) } : {};
-  return renderReport({ ...reportFromRecord(record, run ?? { history: [], epochs: [] }), ...robustness });
+  const robustness = run && robustnessOf(run, record);
+  return renderReport({
+    ...reportFromRecord(record, run ?? { history: [], epochs: [] }),
+    ...(robustness ? { robustness } : {}),
+  });
+}
+
+/** Undefined, with a note, where attacks were made on another model file than the one evaluated. */
+function robustnessOf({ folder }: Run, { modelFile }: ReadRecord): RobustnessReport | undefined {
+  const path = robustnessPath(folder);
+  if (!existsSync(path)) return undefined;
+  try {
+    return readRobustness(path, modelFile.sha256);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    note(`left out: ${error.message}`);
+    return undefined;
+  }
 }
 
 const runAround = (path: string): Run | undefined => (isRun(dirname(path)) ? readRun(dirname(path)) : undefined);

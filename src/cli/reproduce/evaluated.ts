@@ -13,7 +13,7 @@ import { type EvaluationRun, evaluate } from "../../evaluate/evaluate.ts";
 import { classConditionalsFigure } from "../../evaluate/protocols/figures.ts";
 import { renderModelCard, type TrainingFacts } from "../../evaluate/protocols/model-card.ts";
 import type { PaperModel } from "../../evaluate/protocols/paper.ts";
-import { type MeasuredModel, table1, table2, table3, tablePercentiles } from "../../evaluate/protocols/tables.ts";
+import { isInTable, type MeasuredModel, table1, table2, table3, tablePercentiles } from "../../evaluate/protocols/tables.ts";
 import { type EvaluationRecord, evaluationRecord } from "../../evaluate/record.ts";
 import { classScores } from "../../evaluate/report/assemble.ts";
 import { note, ProgressLine, printLine } from "../output.ts";
@@ -44,31 +44,33 @@ interface Measured {
 
 /** Tables 1 to 3, figures 2 and 3, and cards: what an evaluation is enough for. */
 export async function reproduceEvaluated(what: readonly string[], wanted: readonly PaperModel[], options: ReproduceOptions): Promise<void> {
-  const onlySdim = !what.some((name) => name === "table1" || name === "cards");
-  const inFigures = what.flatMap((name) => (isFigure(name) ? [figures[name]] : []));
-  const leftOut = what.find((name) => isFigure(name) && !wanted.some(({ id }) => id === figures[name]));
+  const isShownIn = (name: string, model: PaperModel): boolean =>
+    isTable(name) ? isInTable[name](model) : !isFigure(name) || model.id === figures[name];
+  const leftOut = what.find((name) => !wanted.some((model) => isShownIn(name, model)));
   if (leftOut !== undefined) throw new UserError(`${leftOut}: is of no model that --data and --only name; leave them out, or name others`);
-  const onlyFigures = what.every(isFigure);
   const needs = { published: what.some((name) => name !== "table1" && name !== "table2"), synthetic: what.includes("cards") };
   const kept = new Map(what.filter(isTable).map((name) => [name, keptRows(name, wanted, options)]));
   const measured = new Map<string, Measured>();
-  for (const model of wanted) {
-    if (onlySdim && model.head === "softmax") continue;
-    if (onlyFigures && !inFigures.some((data) => data === model.data)) continue;
+  const shown = wanted.filter((model) => what.some((name) => isShownIn(name, model)));
+  for (const model of shown) {
     const path = await trainedModel(model, options);
     if (path !== undefined) measured.set(model.id, await measureModel(model, path, needs, options));
     else note(withoutModel(model, options, "its cells stay empty"));
   }
-  if (measured.size === 0 && !onlyFigures)
+  if (measured.size === 0 && !what.every(isFigure))
     throw new UserError(
       `${what.join(", ")}: none of the models is there; --train trains them, --models names another folder than ${options.models}`,
     );
-  const models: MeasuredModel[] = wanted.map((model) => {
-    const found = measured.get(model.id);
-    return { model, ...(found ? { measured: found } : {}) };
-  });
-  const records = models.flatMap(({ measured }) => (measured ? [measured.record] : []));
+  const modelsIn = (name: string): MeasuredModel[] =>
+    wanted
+      .filter((model) => isShownIn(name, model))
+      .map((model) => {
+        const found = measured.get(model.id);
+        return { model, ...(found ? { measured: found } : {}) };
+      });
   for (const name of what) {
+    const models = modelsIn(name);
+    const records = models.flatMap(({ measured }) => (measured ? [measured.record] : []));
     if (name === "cards") writeCards(models, options);
     else if (isTable(name)) writeTable(tables[name](models), records, kept.get(name)!, options);
     else if (isFigure(name)) await writeFigure(name, measured.get(figures[name]), options);

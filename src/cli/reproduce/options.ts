@@ -43,10 +43,10 @@ export const countOf = ({ count }: ReproduceOptions, data: string, attack: strin
 
 export const loading = ({ dataDir }: ReproduceOptions): LoadOptions => (dataDir === undefined ? {} : { dataDir });
 
-/** `--svhn` says what stands for SVHN; of a path the last part is its name in what is published. */
+/** `--svhn` says what stands for SVHN, of a folder all images; of a path the last part is its name in what is published. */
 export async function outOfDistribution(name: string, options: ReproduceOptions): Promise<ImageSet> {
   if (name !== "svhn" || options.svhn === undefined) return loadDataset(name, "test", loading(options));
-  return { ...(await loadDataset(options.svhn, "test", loading(options))), name: parse(options.svhn).name };
+  return { ...(await loadDataset(options.svhn, "test", { ...loading(options), isLabelled: false })), name: parse(options.svhn).name };
 }
 
 export const trainingFactsPath = (folder: string): string => join(folder, "training.json");

@@ -21,7 +21,9 @@ export async function reproduceRules(wanted: readonly PaperModel[], options: Rep
   const kept = keptRows(rulesName, wanted, options);
   const rows: { model: PaperModel; published?: string; rules: MeasuredRule[] }[] = [];
   const records: Provenance[] = [];
-  for (const model of wanted.filter(({ head }) => head === "sdim")) {
+  const shown = wanted.filter(({ head }) => head === "sdim");
+  if (shown.length === 0) throw new UserError(`${rulesName}: is of no model that --data and --only name; leave them out, or name others`);
+  for (const model of shown) {
     const path = await trainedModel(model, options);
     if (path === undefined) {
       note(withoutModel(model, options, "left out"));

@@ -2,7 +2,7 @@ import type { ModelCard } from "../../classify/card.ts";
 import type { Circumstances } from "../../core/circumstances.ts";
 import { markdownTable } from "../../core/tables.ts";
 import { rejectScoreInWords } from "../../nn/reject-score.ts";
-import type { Evaluation } from "../evaluation.ts";
+import { type Evaluation, nameOfThresholds } from "../evaluation.ts";
 import type { Interval } from "../metrics/bootstrap.ts";
 import type { EvaluationRecord } from "../record.ts";
 import type { PaperModel } from "./paper.ts";
@@ -81,8 +81,11 @@ function inDistributionTable({ accuracy, rejection, aurc, intervals, calibration
     [
       ["accuracy, nothing rejected", percent(accuracy, intervals.accuracy)],
       ...rejection.flatMap((row) => [
-        [`rejected at percentile ${row.percentile}`, percent(row.rejectionRate, row.intervals.rejectionRate)],
-        [`accuracy on the accepted part at percentile ${row.percentile}`, percent(row.selectiveAccuracy, row.intervals.selectiveAccuracy)],
+        [`rejected at percentile ${nameOfThresholds(row)}`, percent(row.rejectionRate, row.intervals.rejectionRate)],
+        [
+          `accuracy on the accepted part at percentile ${nameOfThresholds(row)}`,
+          percent(row.selectiveAccuracy, row.intervals.selectiveAccuracy),
+        ],
       ]),
       ["area under the risk-coverage curve (lower is better)", aurc.toFixed(5)],
       [
@@ -106,7 +109,7 @@ function outOfDistributionTable({ ood }: Evaluation): string[] {
   const rows = ood.flatMap((set) =>
     set.rejection.map((row) => [
       `${set.data} (${set.count})`,
-      String(row.percentile),
+      nameOfThresholds(row),
       percent(row.decisionRejectionRate, row.intervals.decisionRejectionRate),
       percent(row.perClassRejectionRate, row.intervals.perClassRejectionRate),
       number(set.decisionAuroc, set.intervals.decisionAuroc),

@@ -1,4 +1,5 @@
 import type { ModelCard } from "../../classify/card.ts";
+import type { RejectionRow } from "../evaluation.ts";
 import type { Interval } from "../metrics/bootstrap.ts";
 import type { EvaluationRecord } from "../record.ts";
 import { type PaperModel, paperTable2, paperTable3 } from "./paper.ts";
@@ -49,6 +50,13 @@ export function cell(paper: number | null, ours: number | null | undefined, inte
 
 export const titleOf = ({ data, head, depth }: PaperModel): string => `${head === "sdim" ? "SDIM" : "Disc"} ResNet${depth}, ${data}`;
 
+/** Whether a model is in a table of the paper. */
+export const isInTable = {
+  table1: () => true,
+  table2: ({ head }: PaperModel) => head === "sdim",
+  table3: ({ head, data }: PaperModel) => head === "sdim" && data in paperTable3,
+} as const;
+
 /** Clean test accuracy and weights trained. */
 export function table1(models: readonly MeasuredModel[]): ReproducedTable {
   return {
@@ -73,6 +81,10 @@ export function table1(models: readonly MeasuredModel[]): ReproducedTable {
   };
 }
 
+/** By the paper's thresholds, where a model file has others as well; none where it has not these. */
+const ofTrainingImages = <R extends Pick<RejectionRow, "percentile" | "source">>(rows: readonly R[], percentile: number): R | undefined =>
+  rows.find((row) => row.percentile === percentile && (row.source === null || row.source === "training"));
+
 /** Classification with rejection. */
 export function table2(models: readonly MeasuredModel[]): ReproducedTable {
   return {
@@ -86,11 +98,11 @@ export function table2(models: readonly MeasuredModel[]): ReproducedTable {
       ]),
     ],
     rows: models
-      .filter(({ model }) => model.head === "sdim")
+      .filter(({ model }) => isInTable.table2(model))
       .map(({ model, measured }) => {
         const paper = paperTable2[model.data]!;
         const evaluation = measured?.record.evaluation;
-        const rowAt = (percentile: number) => evaluation?.rejection.find((row) => row.percentile === percentile);
+        const rowAt = (percentile: number) => evaluation && ofTrainingImages(evaluation.rejection, percentile);
         return {
           model: model.id,
           label: titleOf(model),
@@ -112,7 +124,7 @@ export function table2(models: readonly MeasuredModel[]): ReproducedTable {
 
 /** Out-of-distribution images refused: the paper's class-wise protocol, and beside it what a user meets. */
 export function table3(models: readonly MeasuredModel[]): ReproducedTable {
-  const rows = models.filter(({ model }) => model.head === "sdim" && model.data in paperTable3);
+  const rows = models.filter(({ model }) => isInTable.table3(model));
   return {
     id: "table3",
     title: "Table 3: out-of-distribution images refused",
@@ -127,8 +139,8 @@ export function table3(models: readonly MeasuredModel[]): ReproducedTable {
       const paper = paperTable3[model.data]!;
       const evaluation = measured?.record.evaluation;
       const set = evaluation?.ood[0];
-      const rejection = evaluation?.rejection[0];
-      const rowAt = (percentile: number) => set?.rejection.find((row) => row.percentile === percentile);
+      const rejection = evaluation && ofTrainingImages(evaluation.rejection, tablePercentiles[0]);
+      const rowAt = (percentile: number) => set && ofTrainingImages(set.rejection, percentile);
       return {
         model: model.id,
         label: `${titleOf(model)} -> ${set?.data ?? model.ood}`,

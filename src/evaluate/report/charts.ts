@@ -1,9 +1,9 @@
 import type { PlotOptions } from "@observablehq/plot";
 import * as Plot from "@observablehq/plot";
-import { rejectScoreInWords, rejectScoreOfClass } from "../../nn/reject-score.ts";
+import { rejectScoreInWords, rejectScoreOfClass, showScore } from "../../nn/reject-score.ts";
 import type { EpochRecord, HistoryRecord } from "../../train/records.ts";
 import { inside, outside, type TitledChart } from "./chart.ts";
-import type { RunReport } from "./types.ts";
+import type { Example, RunReport } from "./types.ts";
 
 // How training went, and how what is compared with thresholds is distributed.
 
@@ -22,6 +22,10 @@ export const titleOf = (metric: string): string => curveTitles[metric] ?? metric
 
 /** Over the histograms of a model. */
 export const histogramsHeading = (model: ReportedScores["card"]["model"]): string => `Distribution of the ${rejectScoreInWords(model)}`;
+
+/** What a model compared for its verdict on an image: `log-likelihood 312, threshold 290`. */
+export const comparedScores = (model: ReportedScores["card"]["model"], { logLikelihood, threshold }: Example): string =>
+  `${rejectScoreInWords(model)} ${showScore(logLikelihood)}, threshold ${showScore(threshold)}`;
 
 /** What histograms are drawn of. */
 export interface ReportedScores extends Pick<RunReport, "scores" | "thresholds"> {
@@ -91,11 +95,11 @@ const quantile = (sorted: readonly number[], fraction: number): number =>
   sorted[Math.min(sorted.length - 1, Math.floor(fraction * sorted.length))]!;
 
 const median = (sorted: readonly number[]): string =>
-  sorted.length === 0 ? "none in the data" : `median ${quantile(sorted, 0.5).toFixed(0)}`;
+  sorted.length === 0 ? "none in the data" : `median ${showScore(quantile(sorted, 0.5))}`;
 
 /**
- * The paper's Figure 2: per class, how log p(z|c) is distributed over test images of class c and over out-of-distribution images, with the
- * thresholds. Values outside the range are drawn in its first and last bars. Without `outIndex`: the test images alone.
+ * The paper's Figure 2: per class, how log p(z|c) is distributed over images of class c and over out-of-distribution images, with the
+ * thresholds. Values outside the range are drawn in its first and last bars. Without `outIndex`: the data's own images alone.
  */
 export function classHistograms({ scores, thresholds, card }: ReportedScores, outIndex?: number): TitledChart[] {
   const out = outIndex === undefined ? undefined : scores.outOfDistribution[outIndex]!;
@@ -119,7 +123,7 @@ export function classHistograms({ scores, thresholds, card }: ReportedScores, ou
     ].flatMap(({ values, fill }) => histogram(values, low, high, bins).map((bar) => ({ ...bar, fill })));
     return {
       title: name,
-      label: `Class ${name}: ${rejectScoreInWords(card.model)}s of its test images, ${median(own)}${out ? `, and of ${out.data}, ${median(other)}` : ""}; threshold ${lines[0]?.value.toFixed(0)}`,
+      label: `Class ${name}: ${rejectScoreInWords(card.model)}s of its images, ${median(own)}${out ? `, and of ${out.data}, ${median(other)}` : ""}; threshold ${lines[0] ? showScore(lines[0].value) : "none"}`,
       options: {
         width: 320,
         height: 170,

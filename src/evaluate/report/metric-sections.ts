@@ -54,7 +54,7 @@ export function selective({ evaluation, card }: RunReport): string {
 ${beside(figure("Risk-coverage curve", riskCoverage(evaluation)), htmlTable({ caption: captionOf("Read from the curve.", evaluation), columns: ["measure", "value"], rows }))}</section>`;
 }
 
-export function calibration({ evaluation }: RunReport): string {
+export function calibration({ evaluation, card: { model } }: RunReport): string {
   const { bins, reliability, expectedCalibrationError, adaptiveCalibrationError, intervals } = evaluation.calibration;
   const rows = reliability
     .filter(({ count }) => count > 0)
@@ -65,7 +65,7 @@ export function calibration({ evaluation }: RunReport): string {
       percent(accuracy),
     ]);
   return `<section><h2>Calibration of the posterior</h2>
-<p>Expected calibration error over ${bins} bins of equal width: ${escapeHtml(percentWithInterval(expectedCalibrationError, intervals.expectedCalibrationError))}; over bins of equal numbers of images: ${escapeHtml(percentWithInterval(adaptiveCalibrationError, intervals.adaptiveCalibrationError))}. Lower is better. The posterior p(c|z) says which class fits best, not whether any does: rejection does not use it.</p>
+<p>Expected calibration error over ${bins} bins of equal width: ${escapeHtml(percentWithInterval(expectedCalibrationError, intervals.expectedCalibrationError))}; over bins of equal numbers of images: ${escapeHtml(percentWithInterval(adaptiveCalibrationError, intervals.adaptiveCalibrationError))}. Lower is better. ${model.head === "softmax" ? "Rejection uses the posterior, too: its logarithm is what is compared with the thresholds." : "The posterior p(c|z) says which class fits best, not whether any does: rejection does not use it."}</p>
 ${beside(figure("Reliability diagram", reliabilityDiagram(evaluation)), htmlTable({ caption: "Bins without images are left out.", columns: ["posterior", "images", "mean posterior", "accuracy"], rows }))}</section>`;
 }
 

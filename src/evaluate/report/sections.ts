@@ -2,9 +2,9 @@ import { trainedOn } from "../../classify/card.ts";
 import { escapeHtml } from "../../core/markup.ts";
 import { rejectScoreInWords } from "../../nn/reject-score.ts";
 import { nameOfThresholds, type RejectionRow } from "../evaluation.ts";
-import { intervalNote, percent, summaryRows } from "../summary.ts";
+import { imagesOf, intervalNote, percent, summaryRows } from "../summary.ts";
 import type { TitledChart } from "./chart.ts";
-import { classHistograms, histogramsHeading, trainingCurves, validationCurves } from "./charts.ts";
+import { classHistograms, comparedScores, histogramsHeading, trainingCurves, validationCurves } from "./charts.ts";
 import { draw } from "./draw.ts";
 import type { Example, RunReport } from "./types.ts";
 
@@ -12,7 +12,7 @@ import type { Example, RunReport } from "./types.ts";
 export function summary({ evaluation, card }: RunReport): string {
   const first = evaluation.rejection[0];
   const sentences = [
-    `This ${card.model.head === "sdim" ? "SDIM" : "softmax"} ResNet${card.model.depth} was trained on ${trainedOn(card) ?? "images its file does not name"} and gets ${percent(evaluation.accuracy)} of ${evaluation.count.toLocaleString("en")} test images right.`,
+    `This ${card.model.head === "sdim" ? "SDIM" : "softmax"} ResNet${card.model.depth} was trained on ${trainedOn(card) ?? "images its file does not name"} and gets ${percent(evaluation.accuracy)} of ${evaluation.count.toLocaleString("en")} ${imagesOf(evaluation)} right.`,
   ];
   if (first) {
     const rest = first.selectiveAccuracy === null ? "" : ` and is right on ${percent(first.selectiveAccuracy)} of the rest`;
@@ -66,38 +66,35 @@ export function histograms(report: RunReport): string {
   const heading = histogramsHeading(report.card.model);
   if (report.scores.inDistribution.length > 0 && report.scores.outOfDistribution.length === 0) {
     return `<section><h2>${heading}, ${escapeHtml(report.evaluation.data)}</h2>
-<p><span class="key inside"></span> test images of the class <span class="key line"></span> thresholds at percentile ${report.thresholds.map(({ percentile }) => percentile).join(" and ")}. Long tails are gathered in the first and last bars.</p>
+<p><span class="key inside"></span> ${imagesOf(report.evaluation)} of the class <span class="key line"></span> thresholds at percentile ${report.thresholds.map(({ percentile }) => percentile).join(" and ")}. Long tails are gathered in the first and last bars.</p>
 ${charts(classHistograms(report))}</section>`;
   }
   return report.scores.outOfDistribution
     .map(
       ({ data }, i) => `<section><h2>${heading}, ${escapeHtml(report.evaluation.data)} against ${escapeHtml(data)}</h2>
-<p><span class="key inside"></span> test images of the class <span class="key outside"></span> ${escapeHtml(data)} images <span class="key line"></span> thresholds at percentile ${report.thresholds.map(({ percentile }) => percentile).join(" and ")}. Long tails are gathered in the first and last bars (the paper’s Figure 2).</p>
+<p><span class="key inside"></span> ${imagesOf(report.evaluation)} of the class <span class="key outside"></span> ${escapeHtml(data)} images <span class="key line"></span> thresholds at percentile ${report.thresholds.map(({ percentile }) => percentile).join(" and ")}. Long tails are gathered in the first and last bars (the paper’s Figure 2).</p>
 ${charts(classHistograms(report, i))}</section>`,
     )
     .join("");
 }
 
 /** The verdict in words. */
-function verdict({ accepted, label, logLikelihood, threshold }: Example, score: string): string {
-  if (accepted) return `${label} – accepted`;
-  return `rejected: closest to ${label}; ${score} ${logLikelihood.toFixed(0)}, threshold ${threshold.toFixed(0)}`;
-}
+const verdict = (example: Example, model: RunReport["card"]["model"]): string =>
+  example.accepted ? `${example.label} – accepted` : `rejected: closest to ${example.label}; ${comparedScores(model, example)}`;
 
-function exampleItem(example: Example, score: string): string {
+function exampleItem(example: Example, model: RunReport["card"]["model"]): string {
   const truth = example.trueLabel === null ? example.source : `${example.source}: ${example.trueLabel}`;
   const wrong = example.trueLabel !== null && example.trueLabel !== example.label;
   const posterior = example.posterior === null ? "" : `<span class="truth">posterior ${percent(example.posterior)}</span>`;
   return `<li class="${example.accepted ? "accepted" : "rejected"}"><img src="${escapeHtml(example.png)}" alt="${escapeHtml(truth)}" width="72" height="72">
-<span class="verdict">${escapeHtml(verdict(example, score))}${wrong ? " <strong>wrong</strong>" : ""}</span><span class="truth">${escapeHtml(truth)}</span>${posterior}</li>`;
+<span class="verdict">${escapeHtml(verdict(example, model))}${wrong ? " <strong>wrong</strong>" : ""}</span><span class="truth">${escapeHtml(truth)}</span>${posterior}</li>`;
 }
 
 export function examples({ examples: groups, card, evaluation: { rejection } }: RunReport): string {
-  const score = rejectScoreInWords(card.model);
   const shown = groups.filter((group) => group.examples.length > 0);
   const lists = shown.map(
     (group) =>
-      `<h3>${escapeHtml(group.title)}</h3><ul class="examples">${group.examples.map((example) => exampleItem(example, score)).join("")}</ul>`,
+      `<h3>${escapeHtml(group.title)}</h3><ul class="examples">${group.examples.map((example) => exampleItem(example, card.model)).join("")}</ul>`,
   );
   const [first] = rejection;
   const rule = first ? `<p>Accepted and rejected by ${escapeHtml(thresholdsInWords(first))}.</p>` : "";

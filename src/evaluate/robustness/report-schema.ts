@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { distances } from "../../attacks/distance.ts";
+import { UserError } from "../../core/errors.ts";
 import { readJsonFile } from "../json-file.ts";
 import type { RobustnessReport } from "./report.ts";
 
@@ -83,12 +84,20 @@ export const robustnessSchema = z.object({
 }) satisfies z.ZodType<RobustnessReport>;
 
 const recordSchema = z
-  .object({ robustness: robustnessSchema })
+  .object({ modelFile: z.object({ sha256: z.string() }), robustness: robustnessSchema })
   .refine(
     ({ robustness: { worstCase, paperCase } }) => worstCase.linf.length === paperCase.linf.length,
     "expected as many worst cases of the paper's attacks as of all",
   );
 
-/** Reads what `sdim attack --standard --out` wrote. Errors: UserError with the file and what is wrong in it. */
-export const readRobustness = (path: string): RobustnessReport =>
-  readJsonFile(path, recordSchema, "sdim attack --standard --out").robustness;
+/**
+ * Reads what `sdim attack --standard --out` wrote. `evaluated`: SHA-256 of the model file that it is to be of, where something else was measured of one.
+ * Errors: UserError with the file and what is wrong in it, or that it is of another model file.
+ */
+export function readRobustness(path: string, evaluated?: string): RobustnessReport {
+  const { modelFile, robustness } = readJsonFile(path, recordSchema, "sdim attack --standard --out");
+  if (evaluated === undefined || evaluated === modelFile.sha256) return robustness;
+  throw new UserError(
+    `${path}: is of another model file (SHA-256 ${modelFile.sha256.slice(0, 16)}) than the evaluation beside it (${evaluated.slice(0, 16)}); attack or evaluate anew`,
+  );
+}

@@ -1,11 +1,11 @@
 import { useMemo, useState } from "preact/hooks";
 import { nameOfThresholds } from "../../../src/evaluate/evaluation.ts";
-import { classHistograms, histogramsHeading } from "../../../src/evaluate/report/charts.ts";
+import { classHistograms, comparedScores, histogramsHeading } from "../../../src/evaluate/report/charts.ts";
 import { confusionMatrix, reliabilityDiagram, riskCoverage, rocCurveOf } from "../../../src/evaluate/report/metric-charts.ts";
 import { detectionTable, oodRejectionTable } from "../../../src/evaluate/report/metric-tables.ts";
 import type { Example } from "../../../src/evaluate/report/types.ts";
 import type { RunView } from "../../../src/evaluate/run-view.ts";
-import { intervalNote, summaryRows } from "../../../src/evaluate/summary.ts";
+import { imagesOf, intervalNote, summaryRows } from "../../../src/evaluate/summary.ts";
 import { DataTable, Figures } from "./parts.tsx";
 import { dateOf } from "./words.ts";
 
@@ -46,7 +46,7 @@ export function Measured({ record }: { readonly record: RunRecord }) {
         </details>
       </section>
       {display && <Histograms record={record} display={display} />}
-      {display && <Examples display={display} />}
+      {display && <Examples display={display} model={record.model} />}
     </>
   );
 }
@@ -82,7 +82,7 @@ function Histograms({ record: { evaluation, model }, display }: DisplayProps & {
         </label>
       )}
       <p class="note">
-        <span class="key inside" aria-hidden="true" /> test images of the class
+        <span class="key inside" aria-hidden="true" /> {imagesOf(evaluation)} of the class
         {index !== undefined && (
           <>
             {" "}
@@ -97,7 +97,7 @@ function Histograms({ record: { evaluation, model }, display }: DisplayProps & {
   );
 }
 
-function Examples({ display }: DisplayProps) {
+function Examples({ display, model }: DisplayProps & Pick<RunRecord, "model">) {
   const groups = display.examples.filter(({ examples }) => examples.length > 0);
   if (groups.length === 0) return null;
   return (
@@ -112,7 +112,7 @@ function Examples({ display }: DisplayProps) {
                 <img class="pixels" src={example.png} alt={truthOf(example)} />
                 <strong>{example.accepted ? example.label : `rejected, closest to ${example.label}`}</strong>
                 <span class="small">
-                  {truthOf(example)}; log-likelihood {example.logLikelihood.toFixed(0)}, threshold {example.threshold.toFixed(0)}
+                  {truthOf(example)}; {comparedScores(model, example)}
                 </span>
               </li>
             ))}
