@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import {
   closeSync,
   constants,
@@ -123,7 +123,18 @@ function destinationOf(path: string): string {
   throw new UserError(`cannot write ${path}: it is ${found.isDirectory() ? "a folder" : "a device or a pipe"}; name a file`);
 }
 
-const temporaryBeside = (path: string): string => join(dirname(path), `.${basename(path)}.${process.pid}.part`);
+/** Of its own for every call: in containers that share a folder process numbers are often the same. */
+const temporaryBeside = (path: string): string =>
+  join(dirname(path), `.${basename(path)}.${process.pid}-${randomBytes(4).toString("hex")}.part`);
+
+/** Undefined where there is nothing, or nothing that can be looked at: a link to itself, a name that is too long. */
+export function statIfPossible(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
+}
 
 /**
  * A file's bytes. Errors: UserError with the path for what is no regular file (reading a pipe may wait for ever), for more than `most` bytes,

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { z } from "zod";
 import { assertInternal, messageOf, UserError } from "./errors.ts";
 import { problemsIn } from "./problems.ts";
@@ -133,6 +133,8 @@ export function readSafetensorsMetadata(path: string): Readonly<Record<string, s
   const damaged = damagedFile(path);
   let file: number;
   try {
+    // Opening a pipe would wait for someone to write into it.
+    if (!statSync(path).isFile()) throw new Error("not a file");
     file = openSync(path, "r");
   } catch (error) {
     throw new UserError(`cannot read ${path}: ${messageOf(error)}`, { cause: error });

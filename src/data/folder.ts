@@ -1,6 +1,7 @@
-import { type Dirent, readdirSync, realpathSync, statSync } from "node:fs";
+import { type Dirent, readdirSync, realpathSync } from "node:fs";
 import { extname, join } from "node:path";
 import { messageOf, UserError } from "../core/errors.ts";
+import { statIfPossible } from "../core/files.ts";
 import type { Split } from "./image-set.ts";
 import { classesOf, type ListedFile, type Listing, naturally, unlabelled, withoutEmptyClasses } from "./listing.ts";
 
@@ -41,7 +42,7 @@ class Ignored {
 
 /** Whether a folder may be a data set of images: it holds folders, or images. */
 export function isImageFolder(path: string): boolean {
-  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return false;
+  if (!statIfPossible(path)?.isDirectory()) return false;
   const { folders, images } = contentsOf(path, new Ignored());
   return folders.length + images.length > 0;
 }
@@ -135,7 +136,7 @@ function contentsOf(folder: string, ignored: Ignored): Contents {
   const images: string[] = [];
   for (const entry of entries) {
     const { name } = entry;
-    const target = entry.isSymbolicLink() ? statSync(join(folder, name), { throwIfNoEntry: false }) : entry;
+    const target = entry.isSymbolicLink() ? statIfPossible(join(folder, name)) : entry;
     // A link that leads nowhere and is named like an image is one that cannot be read.
     const isFile = target?.isFile() ?? true;
     if (name.startsWith(".")) ignored.add(name);

@@ -3,6 +3,7 @@ import { copyFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { messageOf, UserError } from "../core/errors.ts";
 import { makeFolder } from "../core/files.ts";
+import { takeLock } from "../core/lock.ts";
 import { oneOf } from "../core/names.ts";
 import { type DownloadOptions, download } from "./download.ts";
 import { layouts } from "./formats.ts";
@@ -51,9 +52,30 @@ export async function getDataset(name: string, options: GetOptions = {}): Promis
   for (const item of items) {
     const present = await presentFiles(folder, set, item.files);
     if (present !== undefined) got.push(...present.map((path) => ({ path, state: "present" as const })));
-    else got.push(await getItem(item, folder, set, options));
+    else got.push(await getAlone(item, folder, set, options));
   }
   return got;
+}
+
+/** Two processes that write one part would spoil it for each other. */
+async function getAlone(item: Item, folder: string, set: Published, options: GetOptions): Promise<GotFile> {
+  const path = join(folder, item.target);
+  try {
+    makeFolder(folder);
+  } catch (error) {
+    throw new UserError(`cannot write ${path}: ${messageOf(error)}`, { cause: error });
+  }
+  const lock = `${path}.lock`;
+  const unlock = takeLock(
+    lock,
+    ({ pid, host }) =>
+      new UserError(`${path}: process ${pid} on ${host} is getting it; wait for it, stop it, or remove ${lock} if it is gone`),
+  );
+  try {
+    return await getItem(item, folder, set, options);
+  } finally {
+    unlock();
+  }
 }
 
 const gettable: readonly DatasetName[] = datasetNames.filter((name) => (published[name] as Published).source !== undefined);

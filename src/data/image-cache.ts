@@ -1,28 +1,31 @@
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, rmSync, statSync, utimesSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, utimesSync } from "node:fs";
 import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { z } from "zod";
 import { messageOf, UserError } from "../core/errors.ts";
-import { writeFileAtomic } from "../core/files.ts";
+import { statIfPossible, writeFileAtomic } from "../core/files.ts";
 import { decodeSafetensors, encodeSafetensors } from "../core/safetensors.ts";
 import { type ImageOrigin, type ImageSet, type ImageSetParts, imageSet } from "./image-set.ts";
 import type { ListedFile } from "./listing.ts";
 
 /** Raise it when the same files come out as other pixels: entries of before are not found any more. */
-const cacheVersion = 1;
+const cacheVersion = 2;
 
 /** Bytes above which the entries that were used longest ago are removed. */
 const defaultCapacity = 4e9;
 
 export const defaultCacheDir = (): string => join(homedir(), ".cache", "sdim", "images");
 
-/** The state of files on disk, as SHA-256 of where they are, their names, classes, sizes and times of change. */
+/**
+ * The state of files on disk, as SHA-256 of where they are, their names, classes, sizes and times of change: of content, and of anything (moving a file
+ * in the place of another changes that alone, and so does making it readable).
+ */
 export function stampOf(source: string, files: readonly ListedFile[]): string {
   const hash = createHash("sha256").update(`${resolve(source)}\n`);
   for (const { path, name, label } of files) {
-    const stat = statSync(path, { throwIfNoEntry: false });
-    hash.update(JSON.stringify([name, label, stat ? [stat.size, stat.mtimeMs] : null]));
+    const stat = statIfPossible(path);
+    hash.update(JSON.stringify([name, label, stat ? [stat.size, stat.mtimeMs, stat.ctimeMs] : null]));
   }
   return hash.digest("hex");
 }
@@ -119,6 +122,10 @@ function markUsed(path: string): void {
   } catch {}
 }
 
+/** A folder that a caller names may hold files of others. */
+const entryName = /^[0-9a-f]{64}\.safetensors$/;
+const unfinishedName = /^\.[0-9a-f]{64}\.safetensors\..*\.part$/;
+
 /** Writing an entry takes seconds: what is unfinished for longer is of a process that was killed. */
 const longestWriteMs = 3_600_000;
 
@@ -126,11 +133,12 @@ const longestWriteMs = 3_600_000;
 function prune(folder: string, capacity: number, newest: string): void {
   const there = readdirSync(folder).flatMap((name) => {
     const path = join(folder, name);
-    const stat = statSync(path, { throwIfNoEntry: false });
+    const stat = statIfPossible(path);
     return stat ? [{ path, bytes: stat.size, usedAt: path === newest ? Number.POSITIVE_INFINITY : stat.mtimeMs }] : [];
   });
-  for (const { path, usedAt } of there) if (path.endsWith(".part") && Date.now() - usedAt > longestWriteMs) rmSync(path, { force: true });
-  const entries = there.filter(({ path }) => path.endsWith(".safetensors")).sort((a, b) => b.usedAt - a.usedAt);
+  for (const { path, usedAt } of there)
+    if (unfinishedName.test(basename(path)) && Date.now() - usedAt > longestWriteMs) rmSync(path, { force: true });
+  const entries = there.filter(({ path }) => entryName.test(basename(path))).sort((a, b) => b.usedAt - a.usedAt);
   let kept = 0;
   for (const { path, bytes } of entries) {
     kept += bytes;

@@ -12,6 +12,7 @@ export const readAtOnce = Math.min(8, Math.max(2, availableParallelism()));
 
 /** What is read, and said to be. sharp would take more (SVG, AVIF, ...), depending on how it was built. */
 const formats: readonly string[] = ["png", "jpeg", "webp", "gif", "tiff"];
+const depths: readonly string[] = ["uchar", "ushort"];
 const accepted = "expected PNG, JPEG, WebP, GIF, TIFF or BMP";
 
 /** 100 megapixels: more is refused before it is unpacked. */
@@ -102,6 +103,8 @@ async function opened(source: string | Uint8Array, name: string): Promise<Sharp>
 async function headerOf(source: string | Uint8Array, name: string): Promise<Metadata> {
   const header = await sharp(source, { limitInputPixels: false, failOn: "error" }).metadata();
   if (!formats.includes(header.format)) throw new UserError(`${name}: ${accepted}, got ${header.format}`);
+  // Other numbers (of TIFFs: 32 bits, floats) have no range that says what is white; sharp would clip them to bytes.
+  if (!depths.includes(header.depth)) throw new UserError(`${name}: expected 8 or 16 bits per value, got ${header.depth}`);
   return header;
 }
 

@@ -128,6 +128,9 @@ function inflate({ bytes, source }: Bytes, length: number, options: ZlibOptions)
   }
 }
 
+/** mxOPAQUE_CLASS */
+const opaqueClass = 17;
+
 interface Head {
   readonly flags: number;
   readonly arrayClass: number;
@@ -143,6 +146,8 @@ function readHead(matrix: Bytes): Head {
   const flags = readElement(matrix, 0);
   if (flags.type !== types.uint32 || flags.data.length !== 8) throw new UserError(`${source}: a variable without array flags`);
   const word = viewOf(flags.data).getUint32(0, littleEndian);
+  // Tables, strings, dates: no sizes follow, and no name of ours.
+  if ((word & 0xff) === opaqueClass) return { flags: 0, arrayClass: opaqueClass, shape: [], name: "", end: flags.end };
   const sizes = readElement(matrix, flags.end);
   const axes = sizes.data.length / 4;
   if (sizes.type !== types.int32 || !Number.isInteger(axes) || axes < 2 || axes > mostAxes) {

@@ -64,12 +64,12 @@ async function load(listing: Listing, split: Split, options: OwnImageOptions): P
   const key = { files: stampOf(source, files), split, imageSize, channels, classes: classNames.length, onBroken };
   const cached = cache.read(key, known);
   if (cached) return cached;
-  const { pixels, indices, broken } = await readImages(files, { size: imageSize, channels, onProgress });
+  const { pixels, indices, broken, mayPass } = await readImages(files, { size: imageSize, channels, onProgress });
   if (broken.length > 0 && onBroken === "refuse") throw new UserError(refusal(source, broken, files.length));
   const labels = Int32Array.from(indices, (index) => files[index]!.label);
   requireAllClasses(listing, files, labels, broken);
   const set = { ...imageSet({ ...known, pixels, labels }), origin: { ...origin, skipped: broken } };
-  return cache.write(key, set);
+  return mayPass ? set : cache.write(key, set);
 }
 
 /** Looked at over all splits, so that they agree. */

@@ -15,6 +15,8 @@ export interface ReadImages {
   /** Which of the files they are, ascending. */
   readonly indices: readonly number[];
   readonly broken: readonly BrokenFile[];
+  /** Whether one of those is broken by what the system says at the moment (no permission, too many open files), not by what is in it. */
+  readonly mayPass: boolean;
 }
 
 export interface ReadOptions {
@@ -29,6 +31,7 @@ export async function readImages(files: readonly ListedFile[], { size, channels,
   const pixels = new Uint8Array(files.length * perImage);
   const oneLarge = new Queue();
   let done = 0;
+  let mayPass = false;
   const problems = await pMap(
     files,
     async ({ path }, i): Promise<string | undefined> => {
@@ -38,6 +41,7 @@ export async function readImages(files: readonly ListedFile[], { size, channels,
         await (pixelCount > largePixels ? oneLarge.run(read) : read());
         return undefined;
       } catch (error) {
+        mayPass ||= isOfSystem(error);
         return reasonOf(error, path);
       } finally {
         onProgress?.("reading images", ++done, files.length);
@@ -54,7 +58,13 @@ export async function readImages(files: readonly ListedFile[], { size, channels,
       indices.push(i);
     }
   }
-  return { pixels: pixels.subarray(0, indices.length * perImage), indices, broken };
+  return { pixels: pixels.subarray(0, indices.length * perImage), indices, broken, mayPass };
+}
+
+/** That a file is not there is known by its name alone. */
+function isOfSystem(error: unknown): boolean {
+  const code = error instanceof Error && error.cause instanceof Error && "code" in error.cause ? error.cause.code : undefined;
+  return typeof code === "string" && code !== "ENOENT";
 }
 
 /**

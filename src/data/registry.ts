@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, statSync } from "node:fs";
 import { UserError } from "../core/errors.ts";
+import { statIfPossible } from "../core/files.ts";
 import { parseCifar } from "./cifar.ts";
 import { isCsv } from "./csv.ts";
 import { isImageFolder } from "./folder.ts";
@@ -8,7 +9,7 @@ import { type Format, formatNames, joinParts, layouts, parseFile, type RawFile }
 import { type ImageSet, imageSet, type Split } from "./image-set.ts";
 import { describeFiles, isComplete, type Located, locate, placesOf, readFile, readLocated } from "./locate.ts";
 import { loadImageCsv, loadImageFolder, type OwnImageOptions } from "./own-images.ts";
-import { isPublished, type PublishedSplit, published, publishedSet, splitNames } from "./published.ts";
+import { datasetNames, isPublished, type PublishedSplit, published, publishedSet, splitNames } from "./published.ts";
 
 export type { Split } from "./image-set.ts";
 export { augmentationOf, type DatasetName, datasetNames } from "./published.ts";
@@ -53,10 +54,32 @@ export function findSet(
   const places = placesOf(name, set.places(), dataDir);
   for (const folder of places) {
     const place = locate(folder, files, layout);
-    if (isComplete(place, files)) return { folder, place, files };
+    if (isComplete(place, files) && !isOfAnother(name, place, files)) return { folder, place, files };
   }
   const looked = places.join("\n  ");
   throw new UserError(`${name}: ${describeFiles(files, layout)} were not found in\n  ${looked}\nTo get it: ${set.howToGet}`);
+}
+
+/**
+ * Whether a place has files of this one's names that are another published set's (mnist and fashion-mnist have the same): told by the smallest of them.
+ */
+export function isOfAnother(name: string, { paths }: Located, files: readonly string[]): boolean {
+  const { format, sha256 } = publishedSet(name);
+  const sizeOf = (file: string) => statIfPossible(paths.get(file)!)?.size ?? 0;
+  const [smallest] = files.filter((file) => paths.has(file)).sort((a, b) => sizeOf(a) - sizeOf(b));
+  if (smallest === undefined) return false;
+  const others = datasetNames.flatMap((other) => publishedSet(other).sha256[smallest] ?? []).filter((sha) => sha !== sha256[smallest]);
+  return others.some((sha) => isPublishedFile(format, smallest, paths.get(smallest)!, sha));
+}
+
+function isPublishedFile(format: Format, name: string, path: string, sha256: string): boolean {
+  try {
+    checkedFile(format, { name, path, bytes: readFile(path) }, sha256);
+    return true;
+  } catch (error) {
+    if (error instanceof UserError) return false;
+    throw error;
+  }
 }
 
 /** What the user's own folder holds, by the names of the files in it; undefined when by none of the formats here. */

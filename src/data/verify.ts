@@ -6,7 +6,7 @@ import { passedOver, type Split } from "./image-set.ts";
 import { isComplete, type Located, locate, placesOf, readLocated } from "./locate.ts";
 import { splitsOfImages } from "./own-images.ts";
 import { isPublished, type Published, type PublishedSplit, publishedSet, splitNames } from "./published.ts";
-import { checkedFile, type LoadOptions, loadDataset, recogniseFolder } from "./registry.ts";
+import { checkedFile, isOfAnother, type LoadOptions, loadDataset, recogniseFolder } from "./registry.ts";
 
 export interface FileCheck {
   readonly split: Split;
@@ -28,18 +28,19 @@ export async function verifyDataset(spec: string, { dataDir }: LoadOptions = {})
   const checks: FileCheck[] = [];
   for (const split of splitNames) {
     const files = set.splits[split]?.files;
-    if (files !== undefined) checks.push(...(await verifySplit(set, split, files, places)));
+    if (files !== undefined) checks.push(...(await verifySplit(spec, set, split, files, places)));
   }
   return checks;
 }
 
 async function verifySplit(
+  name: string,
   set: Published,
   split: PublishedSplit,
   files: readonly string[],
   places: readonly string[],
 ): Promise<FileCheck[]> {
-  const located = places.map((place) => locate(place, files, layouts[set.format]));
+  const located = places.map((place) => locate(place, files, layouts[set.format])).filter((place) => !isOfAnother(name, place, files));
   // The place that loading would take; else one that has a part of it.
   const place = located.find((candidate) => isComplete(candidate, files)) ?? located.find(({ paths }) => paths.size > 0);
   const absent = (file: string): FileCheck => ({ split, file, state: "missing", detail: `not found. To get it: ${set.howToGet}` });
@@ -83,11 +84,12 @@ function verifyContent(set: Published, split: PublishedSplit, file: RawFile): Fi
   }
 }
 
+/** The files themselves are read: what is kept of them would not know that they have been damaged since. */
 async function verifyOwn(spec: string): Promise<FileCheck[]> {
   const checks: FileCheck[] = [];
   for (const split of ownSplits(spec)) {
     try {
-      const { count, classNames, origin } = await loadDataset(spec, split);
+      const { count, classNames, origin } = await loadDataset(spec, split, { cacheDir: null });
       const others = origin && passedOver(origin);
       const counts = `${count} images of ${classNames.length} classes`;
       checks.push({ split, file: spec, state: "ok", detail: others === undefined ? counts : `${counts}; ${others}` });

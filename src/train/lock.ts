@@ -1,123 +1,34 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
-import { hostname } from "node:os";
-import { join, resolve } from "node:path";
-import { isDeepStrictEqual } from "node:util";
-import { z } from "zod";
+import { existsSync, readdirSync, rmdirSync } from "node:fs";
+import { join } from "node:path";
 import { messageOf, UserError } from "../core/errors.ts";
 import { makeFolder } from "../core/files.ts";
+import { holderOf, type LockHolder, takeLock } from "../core/lock.ts";
 
 // One training per folder: who is at work in it, in `<out>/training.lock`.
-
-const holderSchema = z.strictObject({
-  pid: z.int(),
-  host: z.string(),
-  /** When the process began, as its system counts, where that says: another process may have its number by now. */
-  began: z.string().optional(),
-});
-export type LockHolder = z.infer<typeof holderSchema>;
-
-/** Folders that this process itself holds. */
-const ours = new Set<string>();
 
 export const lockName = "training.lock";
 export const lockPath = (out: string): string => join(out, lockName);
 
-/** The process that trains in the folder. One of this machine that is gone holds nothing any more; of another machine we cannot know. */
-export function lockHolder(out: string): LockHolder | undefined {
-  const holder = readHolder(lockPath(out));
-  return holder && isHeld(holder, out) ? holder : undefined;
-}
+/** The process that trains in the folder, as `holderOf` says. */
+export const lockHolder = (out: string): LockHolder | undefined => holderOf(lockPath(out));
 
 /** Takes the folder; the result gives it back. Errors: UserError when another process trains in it, or nothing can be written there. */
 export function lockFolder(out: string): () => void {
-  const [path, folder] = [lockPath(out), resolve(out)];
-  const began = beginOf(process.pid);
   const isNew = !existsSync(out);
-  const own: LockHolder = { pid: process.pid, host: hostname(), ...(began === undefined ? {} : { began }) };
   try {
     makeFolder(out);
-    alone(`${path}.gate`, () => {
-      const holder = lockHolder(out);
-      if (holder) throw takenBy(holder, out);
-      writeFileSync(path, `${JSON.stringify(own)}\n`);
-    });
   } catch (error) {
-    if (error instanceof UserError) throw error;
-    throw new UserError(`cannot write ${path}: ${messageOf(error)}`, { cause: error });
+    throw new UserError(`cannot write ${lockPath(out)}: ${messageOf(error)}`, { cause: error });
   }
-  ours.add(folder);
+  const unlock = takeLock(lockPath(out), (holder) => takenBy(holder, out));
   return () => {
-    ours.delete(folder);
-    if (isDeepStrictEqual(readHolder(path), own)) rmSync(path, { force: true });
+    unlock();
     // Nothing came of it.
     if (isNew && existsSync(out) && readdirSync(out).length === 0) rmdirSync(out);
   };
 }
 
-/** Milliseconds between two looks at a gate, and looks: what is done behind one takes a few of them. */
-const [pause, looks] = [10, 500];
-
-/**
- * Does it while no other process does: two that looked at a lock which a third has left would both take its place. The gate is a folder, which only one can
- * make. Errors: UserError when it stays shut, because a process was killed behind it.
- */
-function alone(gate: string, act: () => void): void {
-  for (let look = 0; !madeFolder(gate); look++) {
-    if (look === looks) throw new UserError(`${gate}: another process is about to train in this folder; if there is none, remove ${gate}`);
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pause);
-  }
-  try {
-    act();
-  } finally {
-    rmdirSync(gate);
-  }
-}
-
-/** Whether it was us who made it. */
-function madeFolder(path: string): boolean {
-  try {
-    mkdirSync(path);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw error;
-  }
-}
-
-const takenBy = (holder: LockHolder, out: string): UserError =>
+const takenBy = ({ pid, host }: LockHolder, out: string): UserError =>
   new UserError(
-    `${out}: process ${holder.pid} on ${holder.host} is training in this folder; wait for it, stop it, or remove ${lockPath(out)} if it is gone`,
+    `${out}: process ${pid} on ${host} is training in this folder; wait for it, stop it, or remove ${lockPath(out)} if it is gone`,
   );
-
-function readHolder(path: string): LockHolder | undefined {
-  try {
-    return holderSchema.safeParse(JSON.parse(readFileSync(path, "utf8"))).data;
-  } catch {
-    // Not there, or cut off by a kill: nobody's.
-    return undefined;
-  }
-}
-
-function isHeld({ pid, host, began }: LockHolder, out: string): boolean {
-  if (host !== hostname()) return true;
-  if (pid === process.pid) return ours.has(resolve(out));
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    // Not ours to signal is running all the same.
-    if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
-  }
-  return began === undefined || began === beginOf(pid);
-}
-
-/** The boot and the tick of it at which the process began, from Linux's /proc; undefined where there is none such. */
-function beginOf(pid: number): string | undefined {
-  try {
-    const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // Field 22; those after the name, which may hold spaces and brackets, begin with the third.
-    return `${boot} ${stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]}`;
-  } catch {
-    return undefined;
-  }
-}

@@ -146,6 +146,11 @@ describe("readSafetensorsMetadata", () => {
     expect(readSafetensorsMetadata(path)).toEqual({});
   });
 
+  it("says of a folder that it is no file", () => {
+    expect(() => readSafetensorsMetadata(tmpdir())).toThrow(UserError);
+    expect(() => readSafetensorsMetadata(tmpdir())).toThrow(`cannot read ${tmpdir()}: not a file`);
+  });
+
   it("says what is damaged, and takes no more memory for it than a header may have", () => {
     const refusePath = (message: string) => {
       expect(() => readSafetensorsMetadata(path)).toThrow(UserError);

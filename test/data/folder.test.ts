@@ -48,6 +48,11 @@ describe("a folder per class", () => {
     symlinkSync(join(root, "set/a/1.png"), join(root, "set/a/2.png"));
     symlinkSync("nowhere.png", join(root, "set/a/3.png"));
     expect(listFolder(join(root, "set")).files.map(({ name }) => name)).toEqual(["a/1.png", "a/2.png", "a/3.png", "b/1.png"]);
+    // To themselves.
+    symlinkSync("self", join(root, "set/a/self"));
+    symlinkSync("self.png", join(root, "set/a/self.png"));
+    expect(listFolder(join(root, "set")).files.map(({ name }) => name)).toContain("a/self.png");
+    expect(listFolder(join(root, "set")).ignored).toEqual({ "no ending": 1 });
     symlinkSync(join(root, "set"), join(root, "set/a/up"));
     expect(() => listFolder(join(root, "set"))).toThrow(/a link to a folder that holds it/);
   });

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
@@ -75,6 +75,20 @@ describe("mnist from a mirror", () => {
     expect(server.requests.filter((line) => line.includes(images))).toEqual([`GET ${images}`, `GET ${images} bytes=100000-`]);
     rmSync(join(folder, `${files[3]}.gz`));
     expect((await get({ to: folder })).map(({ state }) => state)).toEqual(["present", "present", "present", "downloaded"]);
+  });
+
+  it("is not got by two processes at once", async () => {
+    serve(packed);
+    const lock = join(folder, `${files[0]}.gz.lock`);
+    writeFileSync(lock, JSON.stringify({ pid: process.ppid, host: hostname() }));
+    await expect(get({ to: folder })).rejects.toThrow(
+      `${files[0]}.gz: process ${process.ppid} on ${hostname()} is getting it; wait for it, stop it, or remove ${lock} if it is gone`,
+    );
+    expect(server.requests).toEqual([]);
+    // One that was killed holds nothing.
+    writeFileSync(lock, JSON.stringify({ pid: 2 ** 22 + 1, host: hostname() }));
+    expect((await get({ to: folder })).map(({ state }) => state)).toEqual(files.map(() => "downloaded"));
+    expect(existsSync(lock)).toBe(false);
   });
 
   it("is fetched whole when what was begun is of another file", async () => {
@@ -257,6 +271,8 @@ describe("verify", () => {
       { split: "train", file: photos, state: "ok", detail: passedOver },
       { split: "val", file: photos, state: "ok", detail: passedOver },
     ]);
+    // Every file itself: nothing is kept that a damaged one could be taken from the next time.
+    expect(existsSync(join(folder, ".cache"))).toBe(false);
     writeFileSync(join(photos, "val/ant/1.png"), "no image");
     expect((await checks()).map(({ split, state }) => [split, state])).toEqual([
       ["train", "ok"],

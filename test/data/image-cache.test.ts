@@ -28,9 +28,12 @@ it("removes what was used longest ago when it grows beyond its capacity, never w
 it("removes what a killed process left unfinished, not what another is writing", () => {
   const at = temporaryFolder();
   const cache = new ImageCache(at, 250);
-  const [left, underWay] = [".a.safetensors.1.part", ".b.safetensors.2.part"];
-  for (const name of [left, underWay]) writeFileSync(join(at, name), "half");
-  utimesSync(join(at, left), 1000, 1000);
+  const ours = (digit: string) => `.${digit.repeat(64)}.safetensors.1-abcd.part`;
+  const [left, underWay, theirs, large] = [ours("a"), ours("b"), "film.mp4.part", "checkpoint.safetensors"];
+  for (const name of [left, underWay, theirs]) writeFileSync(join(at, name), "half");
+  writeFileSync(join(at, large), Buffer.alloc(1000));
+  for (const name of [left, theirs, large]) utimesSync(join(at, name), 1000, 1000);
   cache.writeNote({ letter: "a" }, "a");
-  expect(readdirSync(at).filter((name) => name.endsWith(".part"))).toEqual([underWay]);
+  // What is not of the cache stays, too.
+  expect(readdirSync(at).filter((name) => !/^[0-9a-f]{64}/.test(name))).toEqual([underWay, large, theirs].sort());
 });

@@ -18,6 +18,28 @@ const picture = () =>
     raw: { width: 3, height: 2, channels: 3 },
   });
 
+/** An uncompressed grey TIFF in one strip; `sampleFormat` 1: unsigned numbers, 3: floats. */
+function greyTiff(width: number, height: number, bits: number, sampleFormat: number, values: Uint8Array): Buffer {
+  const tags = [
+    ...[[256, width] as const, [257, height] as const, [258, bits] as const, [259, 1] as const, [262, 1] as const],
+    ...[[273, 8] as const, [277, 1] as const, [278, height] as const, [279, values.length] as const, [339, sampleFormat] as const],
+  ];
+  const start = 8 + values.length + (values.length % 2);
+  const file = Buffer.alloc(start + 2 + 12 * tags.length + 4);
+  file.write("II*\0", 0, "latin1");
+  file.writeUInt32LE(start, 4);
+  file.set(values, 8);
+  file.writeUInt16LE(tags.length, start);
+  for (const [i, [tag, value]] of tags.entries()) {
+    const at = start + 2 + 12 * i;
+    file.writeUInt16LE(tag, at);
+    file.writeUInt16LE(4, at + 2);
+    file.writeUInt32LE(1, at + 4);
+    file.writeUInt32LE(value, at + 8);
+  }
+  return file;
+}
+
 describe("readPicture", () => {
   it.each(["png", "webp", "gif", "tiff", "jpeg"] as const)("reads %s, in colour and grey", async (format) => {
     const path = join(folder, `picture.${format}`);
@@ -86,6 +108,22 @@ describe("readPicture", () => {
     await expect(readPicture(svg, 3, "drawing.svg")).rejects.toThrow("drawing.svg: expected PNG, JPEG, WebP, GIF, TIFF or BMP, got svg");
     const avif = await picture().avif().toBuffer();
     await expect(readPicture(avif, 3, "new.avif")).rejects.toThrow("new.avif: expected PNG, JPEG, WebP, GIF, TIFF or BMP, got heif");
+  });
+
+  it("refuses values that no range says of what is white: 32 bits, floats", async () => {
+    const values = Buffer.alloc(8);
+    values.writeFloatLE(0.5, 0);
+    for (const [sampleFormat, depth] of [
+      [1, "uint"],
+      [3, "float"],
+    ] as const) {
+      const path = join(folder, `${depth}.tiff`);
+      writeFileSync(path, greyTiff(2, 1, 32, sampleFormat, values));
+      await expect(readPicture(path, 1)).rejects.toThrow(`${path}: expected 8 or 16 bits per value, got ${depth}`);
+      await expect(readPictureHeader(path)).rejects.toThrow("expected 8 or 16 bits per value");
+    }
+    expect([...(await readPicture(greyTiff(2, 1, 8, 1, Buffer.of(7, 200)), 1)).pixels]).toEqual([7, 200]);
+    expect([...(await readPicture(greyTiff(2, 1, 1, 1, Buffer.of(0b01000000)), 1)).pixels]).toEqual([0, 255]);
   });
 
   it("refuses a file that is not there", async () => {

@@ -1,9 +1,9 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { UserError } from "../../src/core/errors.ts";
-import { subset } from "../../src/data/image-set.ts";
+import { type ImageSet, subset } from "../../src/data/image-set.ts";
 import { readPicture } from "../../src/data/images.ts";
 import type { OwnImageOptions } from "../../src/data/own-images.ts";
 import { loadDataset, type Split } from "../../src/data/registry.ts";
@@ -236,6 +236,25 @@ describe("the cache", () => {
     expect((await loadCounted()).set.count).toBe(3);
   });
 
+  it("is not used when files of one size and time have changed places", async () => {
+    for (const [name, value] of [
+      ["a/1.bmp", 1],
+      ["b/2.bmp", 200],
+    ] as const) {
+      writeFileSync(join(root, name), bmp({ width: 1, height: 1, bits: 24, rows: [[value, value, value]] }));
+      utimesSync(join(root, name), new Date(1e12), new Date(1e12));
+    }
+    const labelOf = ({ pixels, labels, channels }: ImageSet, value: number) =>
+      labels[Array.from(labels).findIndex((_, i) => pixels[i * 64 * channels] === value)];
+    const before = await load();
+    expect([labelOf(before, 1), labelOf(before, 200)]).toEqual([0, 1]);
+    renameSync(join(root, "a/1.bmp"), join(root, "a/x"));
+    renameSync(join(root, "b/2.bmp"), join(root, "a/1.bmp"));
+    renameSync(join(root, "a/x"), join(root, "b/2.bmp"));
+    const after = await load();
+    expect([labelOf(after, 1), labelOf(after, 200)]).toEqual([1, 0]);
+  });
+
   it.each([
     ["one pixel changed", (bytes: Buffer) => bytes.fill(bytes.at(-1)! ^ 1, bytes.length - 1)],
     ["the end missing", (bytes: Buffer) => bytes.subarray(0, -5)],
@@ -283,6 +302,15 @@ describe("a labels CSV", () => {
     const path = join(root, "labels.csv");
     writeFileSync(path, "file,label\n1.png,a\n2.png,b\n3.png,b\n");
     await expect(load("train", {}, path)).rejects.toThrow(`1 of 3 images cannot be read:\n  ${join(root, "3.png")}: there is no such file`);
+  });
+
+  it("with a name that is too long for a file says so of that file, and does not keep what the system says", async () => {
+    await writeNoise(at("a/1.png", "b/1.png"), 3);
+    const csv = join(root, "long.csv");
+    writeFileSync(csv, `file,label\na/1.png,a\nb/1.png,b\n${"x".repeat(300)}.png,a\n`);
+    await expect(load("train", {}, csv)).rejects.toThrow(/1 of 3 images cannot be read:\n.*x{300}\.png: cannot be read as an image/);
+    expect((await load("train", { onBroken: "skip" }, csv)).count).toBe(2);
+    expect(readdirSync(cacheDir).every((name) => statSync(join(cacheDir, name)).size < 10)).toBe(true);
   });
 
   it("that is not there is said to be missing, not an unknown name", async () => {

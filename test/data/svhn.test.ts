@@ -49,6 +49,14 @@ describe("parseMat", () => {
     expect([...parseMat(matFile([...others, y], options), ["y"], "f").get("y")!.values]).toEqual([1, 10]);
   });
 
+  it.each([false, true])("passes over a table, which has no sizes (compressed: %s)", (compressed) => {
+    const flags = Buffer.alloc(8);
+    flags.writeUInt32LE(17);
+    const table = matElement(14, Buffer.concat([matElement(stored.uint32, flags), matElement(stored.int8, Buffer.from("t"))]));
+    const bytes = Buffer.concat([matHeader(), compressed ? compressedElement(table) : table, matMatrix(y)]);
+    expect([...parseMat(bytes, ["y"], "f").get("y")!.values]).toEqual([1, 10]);
+  });
+
   it("takes values from any alignment, and an end that is not filled up", () => {
     const bytes = matFile([{ name: "v", shape: [1, 3], values: [1, 2, 3], as: "int16", class: "double" }]);
     const shifted = Buffer.concat([Buffer.from([0]), bytes.subarray(0, -2)]).subarray(1);

@@ -47,7 +47,7 @@ describe("the lock of a run's folder", () => {
     const out = temporaryFolder();
     const gate = `${lockPath(out)}.gate`;
     mkdirSync(gate);
-    expect(() => lockFolder(out)).toThrow(`${gate}: another process is about to train in this folder; if there is none, remove ${gate}`);
+    expect(() => lockFolder(out)).toThrow(`${gate}: another process is about to take the lock; if there is none, remove ${gate}`);
     expect(readdirSync(out)).toEqual(["training.lock.gate"]);
     rmdirSync(gate);
     lockFolder(out)();
