@@ -15,7 +15,7 @@ export interface Judged {
 export interface Queries {
   readonly scores: Uint32Array;
   readonly gradients: Uint32Array;
-  /** Gradients that were zero in every pixel: a sign of masked gradients. */
+  /** Gradients that were zero in every pixel of an image that is not adversarial yet: a sign of masked gradients. */
   readonly zeroGradients: Uint32Array;
 }
 
@@ -153,13 +153,14 @@ export class Problem {
       labels: atRows(this.labels, rows),
       ...(this.targets ? { targets: atRows(this.targets, rows) } : {}),
     });
+    const isAdversarial = this.judge(rows, result);
     const isZero = (i: number) => result.gradient.subarray(i * this.size, (i + 1) * this.size).every((value) => value === 0);
     this.enter("gradients", rows);
     this.enter(
       "zeroGradients",
-      rows.filter((_, i) => isZero(i)),
+      rows.filter((_, i) => isAdversarial[i] !== 1 && isZero(i)),
     );
-    return { ...result, isAdversarial: this.judge(rows, result) };
+    return { ...result, isAdversarial };
   }
 
   private enter(kind: keyof Queries, rows: readonly number[]): void {

@@ -1,13 +1,14 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../core/errors.ts";
 import { writeFileAtomic } from "../core/files.ts";
+import { takeLock } from "../core/lock.ts";
 import { type Attack, type AttackOptions, type AttackResult, runAttack, type Samples, understood } from "./attack.ts";
 import { sizeOfImage } from "./distance.ts";
 import type { AttackedModel } from "./model.ts";
 import { NothingToImitate, type Problem } from "./problem.ts";
 import { decodeResult, encodeResult, mergeResults } from "./result-file.ts";
-import { claim, nameOfPart, type Part, partNamed, partsOf } from "./run-manifest.ts";
+import { claim, nameOfPart, type Part, partsIn, partsOf } from "./run-manifest.ts";
 
 // Attacks that take hours: a set is attacked in parts, each kept in a folder as soon as it is finished.
 
@@ -32,23 +33,43 @@ export interface ChunkProgress {
  * Attacks samples part by part; the result is that of the whole. With a folder, parts that it holds are not made again, so that a run that
  * was stopped goes on, and one of the first N samples of a set becomes one of the first M. Attacks that use guides may take any of the samples (unless given `guides`), whatever part they are in; without
  * `guides` other samples are another run.
- * Errors: those of `runAttack`; UserError when the folder holds parts of another attack, model, data or guides (naming what differs), or
- * damaged ones.
+ * Errors: those of `runAttack`; UserError when another process attacks in the folder, or it holds parts of another attack, model, data or guides (naming
+ * what differs), damaged ones, or parts that nothing says of what they are.
  */
-export async function attackInChunks(
-  model: AttackedModel,
-  samples: Samples,
-  attack: Attack,
-  { folder, model: digest, chunkSize = 64, onProgress, ...options }: ChunkOptions,
-): Promise<AttackResult> {
+export async function attackInChunks(model: AttackedModel, samples: Samples, attack: Attack, options: ChunkOptions): Promise<AttackResult> {
   const { labels } = samples;
-  const size = sizeOfImage(model.shape);
+  const { folder, model: digest, chunkSize = 64, onProgress: _, ...asked } = options;
   if (labels.length === 0) throw new UserError(`${attack.name}: no samples to attack`);
   if (!Number.isInteger(chunkSize) || chunkSize < 1) throw new UserError(`chunk size: expected a whole number above 0, got ${chunkSize}`);
   // A folder must not be claimed for what cannot be done.
-  understood(model, samples, attack, options);
-  const planned = plannedParts(folder, labels.length, chunkSize);
-  if (folder !== undefined) claim(folder, planned, { samples, attack, model, digest, chunkSize, options });
+  understood(model, samples, attack, asked);
+  if (folder === undefined) return attackParts(model, samples, attack, partsOf(labels.length, chunkSize), options);
+  const lock = join(folder, "attack.lock");
+  const unlock = takeLock(
+    lock,
+    ({ pid, host }) =>
+      new UserError(
+        `${folder}: process ${pid} on ${host} is attacking in this folder; wait for it, stop it, or remove ${lock} if it is gone`,
+      ),
+  );
+  try {
+    const planned = plannedParts(folder, labels.length, chunkSize);
+    claim(folder, planned, { samples, attack, model, digest, chunkSize, options: asked });
+    return await attackParts(model, samples, attack, planned, options);
+  } finally {
+    unlock();
+  }
+}
+
+async function attackParts(
+  model: AttackedModel,
+  samples: Samples,
+  attack: Attack,
+  planned: readonly Part[],
+  { folder, model: _, chunkSize: __, onProgress, ...options }: ChunkOptions,
+): Promise<AttackResult> {
+  const { labels } = samples;
+  const size = sizeOfImage(model.shape);
   const perSample = Math.max(1, options.epsilons?.length ?? 0);
   const total = labels.length * perSample;
   let [reached, reused] = [0, 0];
@@ -106,11 +127,9 @@ function samplesOf(samples: Samples, { start, end }: Part, size: number): Sample
 }
 
 /** Parts of `chunkSize`, but where the folder has some of a part's samples: those, and what is left of it. */
-function plannedParts(folder: string | undefined, count: number, chunkSize: number): Part[] {
-  const whole = partsOf(count, chunkSize);
-  if (folder === undefined || !existsSync(folder)) return whole;
-  const there = readdirSync(folder).flatMap((name) => partNamed(name.replace(/\.safetensors$/, "")) ?? []);
-  return whole.flatMap(({ start, end }) => {
+function plannedParts(folder: string, count: number, chunkSize: number): Part[] {
+  const there = partsIn(folder);
+  return partsOf(count, chunkSize).flatMap(({ start, end }) => {
     const parts: Part[] = [];
     for (let at = start; at < end; at = parts.at(-1)!.end) {
       const kept = there.filter((part) => part.start === at && part.end <= end).map((part) => part.end);

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { messageOf, UserError } from "../core/errors.ts";
@@ -58,14 +58,19 @@ type Manifest = z.infer<typeof manifest>;
 
 const manifestName = "attack.json";
 
+/** The parts that are in a folder. */
+export const partsIn = (folder: string): Part[] =>
+  existsSync(folder) ? readdirSync(folder).flatMap((name) => partNamed(name.replace(/\.safetensors$/, "")) ?? []) : [];
+
 /**
- * Writes what the parts are about to be made of, or compares it with what the folder's were. Errors: UserError when it differs (saying in
- * what), or when the manifest there is none.
+ * Writes what the parts are about to be made of, or compares it with what the folder's were, where it has any. Errors: UserError when it differs (saying
+ * in what), when the manifest there is none, or there are parts without one.
  */
 export function claim(folder: string, parts: readonly Part[], facts: RunFacts): void {
   const path = join(folder, manifestName);
   const asked = manifestOf(parts.map(nameOfPart), facts);
-  const known = existsSync(path) ? readManifest(path) : undefined;
+  // Of an attack that was begun, and came to nothing.
+  const known = partsIn(folder).length > 0 ? readManifest(path) : undefined;
   if (known) {
     const reached = Object.keys(known.data).filter((name) => partNamed(name)!.end <= facts.samples.labels.length);
     const differing = [...differences(known.run, asked.run), ...differencesOfData(known, manifestOf(reached, facts), reached)];

@@ -1,9 +1,10 @@
 import { mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { messageOf, UserError } from "./errors.ts";
+import { makeFolder } from "./files.ts";
 
 // Files that say which process has something for itself.
 
@@ -25,13 +26,14 @@ export function holderOf(path: string): LockHolder | undefined {
 }
 
 /**
- * Takes the lock at `path`, in a folder that is there; the result gives it back. Errors: `takenBy` of the holder when another process has it; UserError
+ * Takes the lock at `path`, whose folder is made if it is not there; the result gives it back. Errors: `takenBy` of the holder when another process has it; UserError
  * when nothing can be written there.
  */
 export function takeLock(path: string, takenBy: (holder: LockHolder) => UserError): () => void {
   const began = beginOf(process.pid);
   const own: LockHolder = { pid: process.pid, host: hostname(), ...(began === undefined ? {} : { began }) };
   try {
+    makeFolder(dirname(path));
     alone(`${path}.gate`, () => {
       const holder = holderOf(path);
       if (holder) throw takenBy(holder);

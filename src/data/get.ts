@@ -60,11 +60,6 @@ export async function getDataset(name: string, options: GetOptions = {}): Promis
 /** Two processes that write one part would spoil it for each other. */
 async function getAlone(item: Item, folder: string, set: Published, options: GetOptions): Promise<GotFile> {
   const path = join(folder, item.target);
-  try {
-    makeFolder(folder);
-  } catch (error) {
-    throw new UserError(`cannot write ${path}: ${messageOf(error)}`, { cause: error });
-  }
   const lock = `${path}.lock`;
   const unlock = takeLock(
     lock,

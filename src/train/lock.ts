@@ -1,7 +1,6 @@
 import { existsSync, readdirSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
-import { messageOf, UserError } from "../core/errors.ts";
-import { makeFolder } from "../core/files.ts";
+import { UserError } from "../core/errors.ts";
 import { holderOf, type LockHolder, takeLock } from "../core/lock.ts";
 
 // One training per folder: who is at work in it, in `<out>/training.lock`.
@@ -15,11 +14,6 @@ export const lockHolder = (out: string): LockHolder | undefined => holderOf(lock
 /** Takes the folder; the result gives it back. Errors: UserError when another process trains in it, or nothing can be written there. */
 export function lockFolder(out: string): () => void {
   const isNew = !existsSync(out);
-  try {
-    makeFolder(out);
-  } catch (error) {
-    throw new UserError(`cannot write ${lockPath(out)}: ${messageOf(error)}`, { cause: error });
-  }
   const unlock = takeLock(lockPath(out), (holder) => takenBy(holder, out));
   return () => {
     unlock();

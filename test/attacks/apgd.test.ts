@@ -3,8 +3,9 @@ import { checkpointsOf, halvingSteps } from "../../src/attacks/apgd.ts";
 import { runAttack } from "../../src/attacks/attack.ts";
 import { makeAttack } from "../../src/attacks/attacks.ts";
 import { misclassified } from "../../src/attacks/criteria.ts";
+import type { AttackedModel } from "../../src/attacks/model.ts";
 import { Problem } from "../../src/attacks/problem.ts";
-import { distanceToBoundary, gaussian, gaussianModel, near as image, linearEquivalent } from "../support/attacked-models.ts";
+import { distanceToBoundary, gaussian, gaussianModel, near as image, linearEquivalent, linearModel } from "../support/attacked-models.ts";
 
 const samples = { images: Float32Array.from(image), labels: Int32Array.of(0) };
 const model = gaussianModel(gaussian);
@@ -15,6 +16,28 @@ it.each(["linf", "l2"] as const)("crosses the boundary in %s just beyond its dis
   const attack = makeAttack("apgd", { norm, loss: "margin" });
   const { outcomes } = await runAttack(model, samples, attack, { epsilons: [distance * 0.995, distance * 1.005], seed: 1 });
   expect(outcomes.map(({ success }) => success[0])).toEqual([0, 1]);
+});
+
+it("counts no gradient as zero that is so because the image is adversarial already", async () => {
+  // Where class 0 is third, dlr is 1 whatever the image.
+  const line = linearModel({ rows: [[-1], [0.5], [0.4]], bias: [0.5, 0, -0.2] });
+  let zeros = 0;
+  const counted: AttackedModel = {
+    ...{ shape: line.shape, classes: line.classes, dimension: line.dimension, thresholds: line.thresholds },
+    score: line.score.bind(line),
+    gradient: async (...args) => {
+      const result = await line.gradient(...args);
+      zeros += result.gradient.filter((value) => value === 0).length;
+      return result;
+    },
+    release: () => line.release(),
+  };
+  const many = { images: new Float32Array(16), labels: new Int32Array(16) };
+  const { outcomes } = await runAttack(counted, many, makeAttack("apgd", { loss: "dlr" }), { epsilons: [1], seed: 1 });
+  expect(outcomes[0]!.success.every((value) => value === 1)).toBe(true);
+  expect(zeros).toBeGreaterThan(0);
+  expect(outcomes[0]!.queries.zeroGradients.every((value) => value === 0)).toBe(true);
+  await counted.release();
 });
 
 it("looks back at 0.22, 0.41, 0.57, .. of the steps, at least 0.06 of them apart", () => {

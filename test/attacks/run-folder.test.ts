@@ -1,5 +1,5 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { runAttack, type Samples } from "../../src/attacks/attack.ts";
@@ -108,6 +108,29 @@ describe("an attack in parts", () => {
     await expect(run({}, pgd, { ...samples, targets: samples.labels })).rejects.toThrow("is of class");
     expect(existsSync(folder)).toBe(false);
     expect((await run()).attack).toBe("pgd");
+  });
+
+  it("of an attack that came to nothing is free for another", async () => {
+    await expect(run({}, makeAttack("match-mean", {}))).rejects.toThrow("match-mean: needs class means");
+    expect(readdirSync(folder)).toEqual(["attack.json"]);
+    expect((await run()).attack).toBe("pgd");
+  });
+
+  it("with parts that nothing says of what they are is left alone", async () => {
+    await run();
+    rmSync(join(folder, "attack.json"));
+    await expect(run({}, makeAttack("bim", {}))).rejects.toThrow(/attack\.json: not the description of a run that can go on .*ENOENT/);
+    expect(existsSync(join(folder, "attack.json"))).toBe(false);
+  });
+
+  it("is one process's at a time", async () => {
+    const lock = join(folder, "attack.lock");
+    mkdirSync(folder);
+    writeFileSync(lock, JSON.stringify({ pid: process.ppid, host: hostname() }));
+    await expect(run()).rejects.toThrow(`${folder}: process ${process.ppid} on ${hostname()} is attacking in this folder`);
+    rmSync(lock);
+    await run();
+    expect(existsSync(lock)).toBe(false);
   });
 
   it.each([

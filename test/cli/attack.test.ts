@@ -113,6 +113,8 @@ describe("sdim attack", () => {
     );
     expect(code).toBe(0);
     expect(stdout).toMatch(/^fgsm, targeted \(norm linf/);
+    // Two of the first 20 digits are a 3.
+    expect(stdout).toMatch(/^success: targeted; 18 images \(2 of the class aimed at left out\);/m);
     expect(stdout).toMatch(/^attacked: right and accepted before +\d+ images +\d+ images$/m);
     expect(stdout).toMatch(/^robust accuracy with rejection, of all images +\d+\.\d\d% \[/m);
   });

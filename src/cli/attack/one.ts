@@ -22,6 +22,8 @@ import { loadSamples } from "./samples.ts";
 export interface AttackRecord extends AttackSource {
   /** How targets were chosen; null for an untargeted attack. */
   readonly targets: string | null;
+  /** Images that are of the class aimed at themselves: in none of the numbers. */
+  readonly leftOut: number;
   readonly attack: AttackSummary;
 }
 
@@ -40,7 +42,8 @@ export async function attackOnce(
   const rule = targetRule(options);
   const { data, samples } = await loadSamples(loaded, options.data, options);
   const { seed, out, epsilon, carryOver = false, chunk } = options;
-  const { chosen, sources } = rule === null ? { chosen: samples } : await targetedSamples(loaded, samples, data, rule, seed);
+  const { chosen, sources, leftOut } =
+    rule === null ? { chosen: samples, leftOut: 0 } : await targetedSamples(loaded, samples, data, rule, seed);
   const kept = out === undefined ? "nothing was kept: --out keeps finished parts" : `the same command goes on with what is in ${out}`;
   const result = await withAttackConsole(kept, ({ checkpoint, show }) =>
     attackInChunks(loaded.model, chosen, attack, {
@@ -56,10 +59,10 @@ export async function attackOnce(
     }),
   );
   const summary = await summariseAttack(loaded.model, result, loaded.thresholds, sources);
-  const record: AttackRecord = { ...attackSource(loaded, data), targets: rule, attack: summary };
+  const record: AttackRecord = { ...attackSource(loaded, data), targets: rule, leftOut, attack: summary };
   if (out !== undefined) writeFileAtomic(join(out, "result.json"), `${JSON.stringify(record, null, 2)}\n`);
   if (options.json) printJson(record);
-  else printLine(renderAttack(summary));
+  else printLine(renderAttack(summary, leftOut));
   if (options.grid !== undefined) await writeGrid(options.grid, loaded, chosen, result, options.gridRows);
   await loaded.model.release();
 }
@@ -95,11 +98,11 @@ async function targetedSamples(
   data: ImageSet,
   rule: string,
   seed: number,
-): Promise<{ chosen: Samples; sources: Int32Array }> {
+): Promise<{ chosen: Samples; sources: Int32Array; leftOut: number }> {
   const { samples: chosen, sources } = await withTargets(model, samples, card.classNames, rule, seed);
-  const left = data.count - new Set(sources).size;
-  if (left > 0) note(`left out ${left} images that are of class ${rule} themselves`);
-  return { chosen, sources };
+  const leftOut = data.count - new Set(sources).size;
+  if (leftOut > 0) note(`left out ${leftOut} images that are of class ${rule} themselves`);
+  return { chosen, sources, leftOut };
 }
 
 /** Of the largest epsilon: there is most to see. */

@@ -84,7 +84,7 @@ export class AttackRunner {
       images: samples.images.subarray(0, count * sizeOfImage(loaded.model.shape)),
       labels: samples.labels.subarray(0, count),
     };
-    return this.attack(`${model.id}: ${attack.id}`, join(model.id, attack.id), subject, first, attack);
+    return this.attack(`${model.id}: ${attack.id}`, join(folderOf(model, subject), attack.id), subject, first, attack);
   }
 
   /** Index of the first sample of a class that the model gets right: others are not attacked. Errors: UserError when there is none. */
@@ -104,7 +104,7 @@ export class AttackRunner {
     const samples = { images: row(images, size, index).slice(), labels: labels.slice(index, index + 1), ...(guides ? { guides } : {}) };
     return this.attack(
       `${model.id}: ${attack.id} of image ${index}`,
-      join(model.id, `${attack.id}-image-${index}`),
+      join(folderOf(model, subject), `${attack.id}-image-${index}`),
       subject,
       samples,
       attack,
@@ -136,6 +136,9 @@ export class AttackRunner {
     await Promise.all([...this.subjects.values()].map((subject) => subject?.loaded.model.release()));
   }
 }
+
+/** A model that was trained on since is attacked anew. */
+const folderOf = ({ id }: PaperModel, { loaded }: Subject): string => join(id, loaded.sha256.slice(0, 16));
 
 /** Whether any of the models is there: a figure without one is no figure. */
 export const someTrained = (models: readonly PaperModel[], options: ReproduceOptions): boolean =>

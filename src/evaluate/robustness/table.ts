@@ -55,14 +55,14 @@ function accuracies(
   ];
 }
 
-/** Of the attack, per epsilon, as aligned plain text. */
-export function renderAttack(summary: AttackSummary): string {
+/** Of the attack, per epsilon, as aligned plain text. `leftOut`: images that are of the class aimed at themselves, and in none of the numbers. */
+export function renderAttack(summary: AttackSummary, leftOut = 0): string {
   const { attack, settings, criterion, isTargeted, carryOver, samples, percentileInForce, distance } = summary;
   const isRepeated = summary.outcomes.some(({ worstTarget }) => worstTarget !== undefined);
   const set = Object.entries(settings).map(([key, value]) => `${key} ${String(value)}`);
   return [
     `${attack}${isTargeted ? ", targeted" : ""} (${set.join(", ")})`,
-    `success: ${criterion}; ${samples} ${isRepeated ? "pairs of image and target" : "images"}; attacks meet the thresholds at percentile ${percentileInForce}`,
+    `success: ${criterion}; ${samples} ${isRepeated ? "pairs of image and target" : "images"}${leftOut === 0 ? "" : ` (${leftOut} of the class aimed at left out)`}; attacks meet the thresholds at percentile ${percentileInForce}`,
     ...(carryOver ? ["what gave way at a smaller epsilon was not attacked again at a larger one"] : []),
     ...summary.outcomes.flatMap((outcome) => {
       const at = outcome.epsilon === null ? `any ${distance} distance` : `${distance} distance at most ${shown(outcome.epsilon)}`;
