@@ -16,15 +16,19 @@ const kinds: Readonly<Record<string, string>> = {
   null: "null",
 };
 
+/** More help nobody. */
+const mostLines = 20;
+
 /** Of a value that came no more than this is shown. */
 const longestShown = 60;
 
 /**
- * A line per problem after what it is about, as in `config: epochs: expected more than 0, got -1`; several on lines of their own. `value`: what the schema
+ * A line for each of the first problems after what it is about, as in `config: epochs: expected more than 0, got -1`; several on lines of their own. `value`: what the schema
  * was given.
  */
 export function problemsIn(about: string, { issues }: z.ZodError, value: unknown): string {
-  const lines = issues.map((issue) => `${inWords(issue.path)}${problem(issue, valueAt(value, issue.path))}`);
+  const lines = issues.slice(0, mostLines).map((issue) => `${inWords(issue.path)}${problem(issue, valueAt(value, issue.path))}`);
+  if (issues.length > mostLines) lines.push(`and ${issues.length - mostLines} more`);
   return lines.length === 1 ? `${about}: ${lines[0]}` : [`${about}:`, ...lines.map((line) => `  ${line}`)].join("\n");
 }
 

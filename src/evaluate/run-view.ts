@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, type Stats, statSync } from "node:fs";
-import { join, sep } from "node:path";
+import { join, resolve, sep } from "node:path";
 import { UserError } from "../core/errors.ts";
 import { oneOf } from "../core/names.ts";
 import { lockHolder } from "../train/lock.ts";
@@ -66,7 +66,8 @@ export class RunFolder {
   /** Errors: UserError when there is no such folder. */
   constructor(folder: string) {
     requireFolder(folder);
-    this.folder = folder;
+    // Whole, so that it can be told from other words of a message: "." and "a" would not.
+    this.folder = resolve(folder);
   }
 
   list(): RunList {

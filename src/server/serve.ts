@@ -19,6 +19,9 @@ export interface ServeOptions extends ServerOptions {
 /** Connections that may wait to be accepted while the event loop is busy (the system's own limit may be lower); Node's 511 overflow under load. */
 const backlog = 4096;
 
+/** Milliseconds between two looks for connections that have become idle while draining. */
+const idleLookMs = 50;
+
 /** Beyond the time a request may take, for its answer to be read. */
 const drainMarginMs = 5000;
 
@@ -73,7 +76,10 @@ async function drain(server: SdimServer, { limits }: ServeOptions, logger: Fasti
   const drainMs = Math.min(limits.requestMs + drainMarginMs, longestTimerMs);
   const tooLate = pause(drainMs, "late" as const, { signal: inTime.signal }).catch(() => "done" as const);
   const closed = server.close();
+  // Closing cuts the connections that are idle at that moment; one whose request is answered later would stay for its next one.
+  const idle = setInterval(() => server.app.server.closeIdleConnections(), idleLookMs);
   const outcome = await Promise.race([closed.then(() => "done" as const), tooLate]);
+  clearInterval(idle);
   inTime.abort();
   if (outcome === "done") return logger.info("drained");
   logger.error("requests did not end in time: connections are cut");

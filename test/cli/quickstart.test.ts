@@ -10,8 +10,9 @@ import { removeFolders, temporaryFolder } from "../support/folders.ts";
 afterAll(removeFolders);
 
 describe("sdim quickstart", () => {
-  it("leaves a folder that holds another training as it is", async () => {
-    const [withModel, withCheckpoint] = [temporaryFolder(), temporaryFolder()];
+  it("leaves a folder that holds something else as it is", async () => {
+    const [withModel, withCheckpoint, withReport] = [temporaryFolder(), temporaryFolder(), temporaryFolder()];
+    writeFileSync(join(withReport, "report.html"), "mine");
     writeFileSync(join(withModel, "model.onnx"), "mine");
     const data = { name: "mine", split: "train", fingerprint: "abc" };
     const records = { history: [], epochs: [], pending: noSums(), pendingEpoch: noSums() };
@@ -21,11 +22,12 @@ describe("sdim quickstart", () => {
       kept: new Map(),
     });
     const before = readFileSync(join(withCheckpoint, "checkpoint.safetensors"));
-    for (const out of [withModel, withCheckpoint]) {
+    for (const out of [withModel, withCheckpoint, withReport]) {
       const { code, stderr } = await sdim("quickstart", "--out", out);
-      expect([code, stderr]).toEqual([2, `sdim: ${out} holds another training: choose another folder (--out)\n`]);
+      expect([code, stderr]).toEqual([2, `sdim: ${out} holds something else: choose another folder (--out)\n`]);
     }
     expect(readFileSync(join(withModel, "model.onnx"), "utf8")).toBe("mine");
+    expect(readFileSync(join(withReport, "report.html"), "utf8")).toBe("mine");
     expect(readFileSync(join(withCheckpoint, "checkpoint.safetensors")).equals(before)).toBe(true);
   });
 });

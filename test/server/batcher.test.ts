@@ -178,10 +178,21 @@ describe("batching", () => {
 
   it("takes a log-likelihood that is not finite for a failure", async () => {
     const { threads, batcher } = batching(1, { maxWaitMs: 0 });
-    threads.result = (images) => ({ ...verdicts(images), classLogLikelihoods: Float32Array.of(0, Number.NaN) });
-    const answer = batcher.classify(1, picture(1), never);
+    threads.result = (images) => {
+      const said = verdicts(images);
+      if (images.count === 3) said.classLogLikelihoods[3] = Number.NaN;
+      return said;
+    };
+    const blocker = batcher.classify(1, picture(1), never);
+    const batch = [2, 3, 4].map((value) => batcher.classify(1, picture(value), never));
     await soon();
     threads.runs[0]!.finish();
-    await expect(answer).rejects.toThrow("not finite");
+    await blocker;
+    await soon();
+    threads.runs[1]!.finish();
+    // Of that image alone.
+    const outcomes = await Promise.allSettled(batch);
+    expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    await expect(batch[1]).rejects.toThrow("not finite");
   });
 });

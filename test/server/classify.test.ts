@@ -171,6 +171,13 @@ describe("classify", () => {
     ],
     ["what is not JSON", { "content-type": "application/json" }, "{", 400, "bad_request"],
     ["JSON of another form", { "content-type": "application/json" }, '{"images":["aa"],"path":"/etc/passwd"}', 400, "bad_request"],
+    [
+      "JSON with more entries than there may be images, whatever they are",
+      { "content-type": "application/json" },
+      JSON.stringify({ images: new Array(50_000).fill(1) }),
+      413,
+      "too_many_images",
+    ],
     ["JSON without images", { "content-type": "application/json" }, '{"images":[]}', 400, "bad_request"],
     ["what is not base64", { "content-type": "application/json" }, '{"images":["a*b!"]}', 400, "broken_image"],
     ["too many files", form([]).headers, form(Array.from({ length: 13 }, () => ["a.png", digit] as const)).payload, 413, "too_many_images"],

@@ -73,6 +73,28 @@ describe("sdim serve", () => {
     await expect(post(address, digit)).rejects.toThrow();
   });
 
+  it("told to end while a request is under way on a connection that is kept, answers it and does not wait for the next", async () => {
+    const { server, address } = await serve("--timeout-ms", "20000");
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const status = new Promise<number>((resolve, reject) => {
+      const asking = request(address + path, {
+        agent,
+        method: "POST",
+        headers: { "content-type": "image/png", "content-length": digit.length },
+      });
+      asking.on("response", (response) => response.resume().on("end", () => resolve(response.statusCode!))).on("error", reject);
+      asking.write(digit.subarray(0, 50));
+      setTimeout(() => server.child.kill("SIGTERM"), 300);
+      setTimeout(() => asking.end(digit.subarray(50)), 800);
+    });
+    expect(await status).toBe(200);
+    const answeredAt = performance.now();
+    const { code, stderr } = await server.finished;
+    expect([code, stderr.includes("drained")]).toEqual([0, true]);
+    expect(performance.now() - answeredAt).toBeLessThan(10_000);
+    agent.destroy();
+  });
+
   it("ends at once on Ctrl-C when nothing is asked, and says what the mistake was where it cannot begin", async () => {
     const [{ server, address }, taken, missing, twice, notOurs] = await Promise.all([
       serve("--drain-delay-ms", "60000"),

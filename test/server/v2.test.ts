@@ -210,6 +210,8 @@ describe("Open Inference Protocol v2", () => {
       413,
       expect.stringContaining("send the tensor as binary data"),
     ]);
+    const axes = await post(withData({ shape: Array.from({ length: 5000 }, () => "") }));
+    expect([axes.statusCode, axes.json<{ error: string }>()]).toEqual([400, { error: "shape: expected at most 16, got 5000" }]);
     const type = await post("x", { "content-type": "text/plain" });
     expect([type.statusCode, type.json<{ error: string }>().error]).toEqual([415, expect.any(String)]);
   });

@@ -1,4 +1,4 @@
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
@@ -16,9 +16,12 @@ import { renderTable } from "../../evaluate/summary.ts";
 import { defaultThreads, runtimeVersion } from "../../runtime/session.ts";
 import { hasCheckpoint, readPosition, sameConfig } from "../../train/checkpoint.ts";
 import { resolveConfig, type TrainConfig } from "../../train/config.ts";
-import { modelName } from "../../train/export.ts";
+import { lockName } from "../../train/lock.ts";
 import { duration, note, ProgressLine, printLine } from "../output.ts";
 import { recordMeasured, trainWithProgress } from "./train.ts";
+
+/** What one leaves that is killed before its first checkpoint. */
+const ofBeginning = ["config.json", "metrics.jsonl", lockName];
 
 /** What is written last. */
 const reportName = "report.html";
@@ -35,12 +38,12 @@ export function addQuickstart(program: Command): void {
     .action(async ({ out }: { readonly out: string }) => runQuickstart(out));
 }
 
-/** A quickstart that was stopped before its report is taken up again; a finished one is made anew. Errors: UserError when the folder holds another training. */
+/** A quickstart that was stopped before its report is taken up again; a finished one is made anew. Errors: UserError when the folder holds something else. */
 function isToResume(out: string, config: TrainConfig): boolean {
   if (!hasCheckpoint(out)) {
-    if (!existsSync(join(out, modelName))) return false;
+    if (!existsSync(out) || readdirSync(out).every((name) => ofBeginning.includes(name))) return false;
   } else if (sameConfig(readPosition(out).config, config)) return !existsSync(join(out, reportName));
-  throw new UserError(`${out} holds another training: choose another folder (--out)`);
+  throw new UserError(`${out} holds something else: choose another folder (--out)`);
 }
 
 async function runQuickstart(out: string): Promise<void> {

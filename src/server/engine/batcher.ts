@@ -140,8 +140,13 @@ export class Batcher {
       const pixels = await gather(batch.map(({ picture }) => picture.pixels));
       this.options.onBatch?.(batch.length);
       const { result, inferenceMs } = await thread.classify(generation, { pixels, count: batch.length, height, width, channels });
-      batch.forEach(({ resolve, since }, i) => {
-        resolve({ ...verdictOf(result, i), queueMs: start - since, inferenceMs });
+      batch.forEach(({ resolve, reject, since }, i) => {
+        try {
+          resolve({ ...verdictOf(result, i), queueMs: start - since, inferenceMs });
+        } catch (error) {
+          // Of this image alone: others of the batch may be of other clients.
+          reject(error);
+        }
       });
     } catch (error) {
       for (const { reject } of batch) reject(error);

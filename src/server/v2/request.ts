@@ -26,6 +26,21 @@ export function parseRequest(body: Uint8Array, headerLength: string | undefined,
   return { json: parseJson(body.subarray(0, length)), binary: body.subarray(length) };
 }
 
+/** No model here has as many tensors, and no tensor as many axes. */
+const most = { inputs: 16, outputs: 64, shape: 16 } as const;
+
+/** Before the schema looks at each of them: a million that are none would keep everyone waiting. */
+function requireFew(json: unknown): void {
+  const listOf = (value: unknown, key: keyof typeof most): readonly unknown[] => {
+    const list = typeof value === "object" && value !== null ? (value as Record<string, unknown>)[key] : undefined;
+    if (!Array.isArray(list)) return [];
+    if (list.length > most[key]) throw wrong(`${key}: expected at most ${most[key]}, got ${list.length}`);
+    return list;
+  };
+  listOf(json, "outputs");
+  for (const input of listOf(json, "inputs")) listOf(input, "shape");
+}
+
 function parseJson(bytes: Uint8Array): InferRequest {
   let json: unknown;
   try {
@@ -33,6 +48,7 @@ function parseJson(bytes: Uint8Array): InferRequest {
   } catch (error) {
     throw wrong(`the request is not JSON: ${messageOf(error)}`);
   }
+  requireFew(json);
   const parsed = inferRequest.safeParse(json);
   if (!parsed.success) throw wrong(problemsIn("the request", parsed.error, json));
   return parsed.data;
