@@ -74,7 +74,7 @@ describe("with sdim serve --runs", () => {
       "Validation accuracy against epochs, from 0.910 to 0.920",
       "ROC curve of fashion-mnist",
       "Risk-coverage curve",
-      "Class 7: log-likelihoods of its test images, median -",
+      "Class 7: log-likelihoods of its images, median -",
       "Success of attacks against the distance allowed; at 0.1 all attacks together make 40.00% wrong and accepted",
     ]) {
       const found = chart(page, label).first();
