@@ -44,14 +44,7 @@ export async function attackInChunks(model: AttackedModel, samples: Samples, att
   // A folder must not be claimed for what cannot be done.
   understood(model, samples, attack, asked);
   if (folder === undefined) return attackParts(model, samples, attack, partsOf(labels.length, chunkSize), options);
-  const lock = join(folder, "attack.lock");
-  const unlock = takeLock(
-    lock,
-    ({ pid, host }) =>
-      new UserError(
-        `${folder}: process ${pid} on ${host} is attacking in this folder; wait for it, stop it, or remove ${lock} if it is gone`,
-      ),
-  );
+  const unlock = takeLock(join(folder, "attack.lock"), folder, "attacking in this folder");
   try {
     const planned = plannedParts(folder, labels.length, chunkSize);
     claim(folder, planned, { samples, attack, model, digest, chunkSize, options: asked });

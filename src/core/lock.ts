@@ -26,17 +26,17 @@ export function holderOf(path: string): LockHolder | undefined {
 }
 
 /**
- * Takes the lock at `path`, whose folder is made if it is not there; the result gives it back. Errors: `takenBy` of the holder when another process has it; UserError
- * when nothing can be written there.
+ * Takes the lock at `path`, whose folder is made if it is not there; the result gives it back. `about`, `doing`: what is locked, and what whoever has it
+ * does, as an error is to say. Errors: UserError when another process has it, or nothing can be written there.
  */
-export function takeLock(path: string, takenBy: (holder: LockHolder) => UserError): () => void {
+export function takeLock(path: string, about: string, doing: string): () => void {
   const began = beginOf(process.pid);
   const own: LockHolder = { pid: process.pid, host: hostname(), ...(began === undefined ? {} : { began }) };
   try {
     makeFolder(dirname(path));
     alone(`${path}.gate`, () => {
       const holder = holderOf(path);
-      if (holder) throw takenBy(holder);
+      if (holder) throw takenBy(holder, path, about, doing);
       writeFileSync(path, `${JSON.stringify(own)}\n`);
     });
   } catch (error) {
@@ -49,6 +49,9 @@ export function takeLock(path: string, takenBy: (holder: LockHolder) => UserErro
     if (isDeepStrictEqual(readHolder(path), own)) rmSync(path, { force: true });
   };
 }
+
+const takenBy = ({ pid, host }: LockHolder, path: string, about: string, doing: string): UserError =>
+  new UserError(`${about}: process ${pid} on ${host} is ${doing}; wait for it, stop it, or remove ${path} if it is gone`);
 
 /** Milliseconds between two looks at a gate, and looks: what is done behind one takes a few of them. */
 const [pause, looks] = [10, 500];

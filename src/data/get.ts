@@ -60,12 +60,7 @@ export async function getDataset(name: string, options: GetOptions = {}): Promis
 /** Two processes that write one part would spoil it for each other. */
 async function getAlone(item: Item, folder: string, set: Published, options: GetOptions): Promise<GotFile> {
   const path = join(folder, item.target);
-  const lock = `${path}.lock`;
-  const unlock = takeLock(
-    lock,
-    ({ pid, host }) =>
-      new UserError(`${path}: process ${pid} on ${host} is getting it; wait for it, stop it, or remove ${lock} if it is gone`),
-  );
+  const unlock = takeLock(`${path}.lock`, path, "getting it");
   try {
     return await getItem(item, folder, set, options);
   } finally {

@@ -26,14 +26,14 @@ export async function imagesOf(request: FastifyRequest, limits: Limits): Promise
     return [{ bytes: request.body }];
   }
   if (request.body === undefined) throw noImages("no body");
-  requireFewStrings(request.body, limits.imagesPerRequest);
+  requireFewImages(request.body, limits.imagesPerRequest);
   const parsed = jsonImages.safeParse(request.body);
   if (!parsed.success) throw new HttpError(400, "bad_request", problemsIn("body", parsed.error, request.body));
   return parsed.data.images.map(fromBase64);
 }
 
 /** Before the schema looks at each of them: a million that are none would keep everyone waiting. */
-function requireFewStrings(body: unknown, most: number): void {
+function requireFewImages(body: unknown, most: number): void {
   const images = typeof body === "object" && body !== null && "images" in body ? body.images : undefined;
   if (Array.isArray(images) && images.length > most) throw tooManyImages(most);
 }

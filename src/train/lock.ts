@@ -1,6 +1,5 @@
 import { existsSync, readdirSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
-import { UserError } from "../core/errors.ts";
 import { holderOf, type LockHolder, takeLock } from "../core/lock.ts";
 
 // One training per folder: who is at work in it, in `<out>/training.lock`.
@@ -14,15 +13,10 @@ export const lockHolder = (out: string): LockHolder | undefined => holderOf(lock
 /** Takes the folder; the result gives it back. Errors: UserError when another process trains in it, or nothing can be written there. */
 export function lockFolder(out: string): () => void {
   const isNew = !existsSync(out);
-  const unlock = takeLock(lockPath(out), (holder) => takenBy(holder, out));
+  const unlock = takeLock(lockPath(out), out, "training in this folder");
   return () => {
     unlock();
     // Nothing came of it.
     if (isNew && existsSync(out) && readdirSync(out).length === 0) rmdirSync(out);
   };
 }
-
-const takenBy = ({ pid, host }: LockHolder, out: string): UserError =>
-  new UserError(
-    `${out}: process ${pid} on ${host} is training in this folder; wait for it, stop it, or remove ${lockPath(out)} if it is gone`,
-  );

@@ -69,6 +69,8 @@ describe("sdim report", () => {
     const { code, stderr } = await sdim("report", folder);
     expect([code, stderr]).toEqual([0, expect.stringMatching(/left out: .*robustness\.json: is of another model file/)]);
     expect(headings(readFileSync(join(folder, "report.html"), "utf8"))).not.toContain("Under attack");
+    writeFileSync(join(folder, "robustness.json"), "{}");
+    expect(await sdim("report", folder)).toMatchObject({ code: 2, stderr: expect.stringContaining("robustness.json: not a record of") });
     const onto = await sdim("report", evaluation, "--out", evaluation);
     expect([onto.code, onto.stderr]).toEqual([2, expect.stringContaining("is the evaluation itself, which the page would replace")]);
     expect(readFileSync(evaluation, "utf8")).toBe(readFileSync(shipped, "utf8"));

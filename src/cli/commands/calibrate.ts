@@ -31,7 +31,7 @@ export function addCalibrate(program: Command): void {
     .command("calibrate <model>")
     .summary("take a model's reject thresholds anew; weights stay")
     .description(
-      "Takes the class thresholds of a model file from correctly classified samples of --data and rewrites the file's `thresholds` tensor and metadata. The first --percentile is put in force (by itself the one that is already); all of them, and the usual ones, can be evaluated later. With --use, thresholds that the file carries already are put in force, without any data.",
+      "Takes the class thresholds of a model file from correctly classified samples of --data and rewrites the file's `thresholds` tensor and metadata. The first --percentile is put in force; without any, the one in force stays; all of them, and the usual ones, can be evaluated later. With --use, thresholds that the file carries already are put in force, without any data.",
     )
     .addOption(dataOption(false))
     .addOption(dataDirOption())

@@ -8,7 +8,7 @@ import { type ReadRecord, readRecord } from "../../evaluate/record-schema.ts";
 import { reportFromRecord } from "../../evaluate/report/from-record.ts";
 import { renderReport, renderTraining } from "../../evaluate/report/page.ts";
 import type { RobustnessReport } from "../../evaluate/robustness/report.ts";
-import { readRobustness } from "../../evaluate/robustness/report-schema.ts";
+import { OfAnotherModel, readRobustness } from "../../evaluate/robustness/report-schema.ts";
 import { evaluationPath, robustnessPath } from "../../evaluate/run-view.ts";
 import { percent } from "../../evaluate/summary.ts";
 import { isRun, type Run, readRun } from "../../train/runs.ts";
@@ -65,7 +65,7 @@ function robustnessOf({ folder }: Run, { modelFile }: ReadRecord): RobustnessRep
   try {
     return readRobustness(path, modelFile.sha256);
   } catch (error) {
-    if (!(error instanceof UserError)) throw error;
+    if (!(error instanceof OfAnotherModel)) throw error;
     note(`left out: ${error.message}`);
     return undefined;
   }

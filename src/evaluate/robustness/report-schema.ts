@@ -90,14 +90,17 @@ const recordSchema = z
     "expected as many worst cases of the paper's attacks as of all",
   );
 
+/** Attacks were made on another model file than the one they are to be shown with. */
+export class OfAnotherModel extends UserError {}
+
 /**
  * Reads what `sdim attack --standard --out` wrote. `evaluated`: SHA-256 of the model file that it is to be of, where something else was measured of one.
- * Errors: UserError with the file and what is wrong in it, or that it is of another model file.
+ * Errors: UserError with the file and what is wrong in it; OfAnotherModel.
  */
 export function readRobustness(path: string, evaluated?: string): RobustnessReport {
   const { modelFile, robustness } = readJsonFile(path, recordSchema, "sdim attack --standard --out");
   if (evaluated === undefined || evaluated === modelFile.sha256) return robustness;
-  throw new UserError(
+  throw new OfAnotherModel(
     `${path}: is of another model file (SHA-256 ${modelFile.sha256.slice(0, 16)}) than the evaluation beside it (${evaluated.slice(0, 16)}); attack or evaluate anew`,
   );
 }
