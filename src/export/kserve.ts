@@ -1,7 +1,6 @@
-import { join } from "node:path";
 import { stringify } from "yaml";
 import { UserError } from "../core/errors.ts";
-import { writeFileAtomic } from "../core/files.ts";
+import type { RepositoryFile } from "./repository.ts";
 
 export interface KserveOptions {
   readonly name: string;
@@ -9,11 +8,14 @@ export interface KserveOptions {
   readonly storageUri: string;
 }
 
-/** A KServe InferenceService that serves a Triton model repository by the Open Inference Protocol (v2). */
-export function inferenceService({ name, storageUri }: KserveOptions): string {
+/**
+ * A KServe InferenceService that serves a Triton model repository by the Open Inference Protocol (v2). Errors: UserError for an address that
+ * is none.
+ */
+export function inferenceService({ name, storageUri }: KserveOptions): RepositoryFile {
   if (!/^[a-z0-9+.-]+:\/\/\S+$/i.test(storageUri))
     throw new UserError(`--storage-uri ${storageUri}: expected an address like pvc://models/${name} or s3://bucket/${name}`);
-  return stringify({
+  const content = stringify({
     apiVersion: "serving.kserve.io/v1beta1",
     kind: "InferenceService",
     metadata: { name },
@@ -29,10 +31,5 @@ export function inferenceService({ name, storageUri }: KserveOptions): string {
       },
     },
   });
-}
-
-export function writeInferenceService(out: string, options: KserveOptions): string {
-  const path = join(out, "inference-service.yaml");
-  writeFileAtomic(path, inferenceService(options));
-  return path;
+  return { path: "inference-service.yaml", content };
 }

@@ -2,8 +2,8 @@ import { join } from "node:path";
 import type { ModelCard } from "../classify/card.ts";
 import { encodeModelFile, type ModelFile } from "../classify/model-file.ts";
 import { UserError } from "../core/errors.ts";
-import { makeFolder, writeFileAtomic } from "../core/files.ts";
 import { representationSize } from "../nn/classifier.ts";
+import type { RepositoryFile } from "./repository.ts";
 
 export interface TritonOptions {
   /** The model's name and folder. */
@@ -18,7 +18,7 @@ export interface TritonOptions {
 /** Triton's, Kubernetes' and file systems' common ground. */
 const names = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
-export function requireName(name: string): string {
+function requireName(name: string): string {
   if (names.test(name)) return name;
   throw new UserError(`--name ${name}: expected lower-case letters, digits and hyphens, at most 63, for example mnist`);
 }
@@ -69,21 +69,17 @@ function tensorText({ name, type, dims, labels }: TritonTensor): string {
 }
 
 /**
- * Writes a Triton model repository: <out>/<name>/config.pbtxt, labels.txt and <version>/model.onnx. The model comes last, so that a server
- * that watches the repository never sees a version without its config. Returns the paths.
+ * A Triton model repository: <name>/config.pbtxt, labels.txt and <version>/model.onnx. The model comes last: written in this order, a server
+ * that watches the repository never sees a version without its config. Errors: UserError for a name, of the model or of a class, that Triton
+ * does not take.
  */
-export function writeTritonRepository(out: string, file: ModelFile, options: TritonOptions): string[] {
-  const folder = join(out, requireName(options.name));
-  const wrong = file.card.classNames.find((name) => /[\r\n]/.test(name));
+export function tritonRepository(file: ModelFile, options: TritonOptions): RepositoryFile[] {
+  const name = requireName(options.name);
+  const wrong = file.card.classNames.find((one) => /[\r\n]/.test(one));
   if (wrong !== undefined) throw new UserError(`class ${JSON.stringify(wrong)}: a label file has a line per class, and this name has more`);
-  makeFolder(join(folder, String(options.version)));
-  const written: string[] = [];
-  const write = (path: string, content: string | Uint8Array) => {
-    writeFileAtomic(join(folder, path), content);
-    written.push(join(folder, path));
-  };
-  write(labelFile, `${file.card.classNames.join("\n")}\n`);
-  write("config.pbtxt", tritonConfig(file.card, options));
-  write(join(String(options.version), "model.onnx"), encodeModelFile(file));
-  return written;
+  return [
+    { path: join(name, labelFile), content: `${file.card.classNames.join("\n")}\n` },
+    { path: join(name, "config.pbtxt"), content: tritonConfig(file.card, options) },
+    { path: join(name, String(options.version), "model.onnx"), content: encodeModelFile(file) },
+  ];
 }

@@ -1,7 +1,7 @@
 import { createReadStream, type Dirent, statSync } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
 import { dirname, extname, join } from "node:path";
-import type { Readable } from "node:stream";
+import { addAbortSignal, type Readable } from "node:stream";
 import { parse } from "csv-parse";
 import { messageOf, UserError } from "../core/errors.ts";
 import { isCsv, resolveInside } from "../data/csv.ts";
@@ -22,15 +22,21 @@ const longestLine = 65_536;
  * The files of a folder (all images in it and in its folders, in the order of their names), of a text list (a path per line, relative to
  * where we run; `-`: standard input) or of a CSV with a `file` column (relative to its folder). Found while they are asked for: of a
  * folder, the names of one directory at a time are in memory; of a list, one line. `onIgnored`: files of a folder that are not images.
+ * `signal`: when it is aborted, a list ends there, though its next line may not have come yet.
  * Errors: UserError, some of them only when that place is reached.
  */
-export function inputFiles(source: string, onIgnored: (kind: string) => void, stdin: Readable = process.stdin): AsyncGenerator<InputFile> {
-  if (source === "-") return listed(stdin, "standard input");
+export function inputFiles(
+  source: string,
+  onIgnored: (kind: string) => void,
+  signal: AbortSignal,
+  stdin: Readable = process.stdin,
+): AsyncGenerator<InputFile> {
+  if (source === "-") return listed(stdin, "standard input", signal);
   const found = statSync(source, { throwIfNoEntry: false });
   if (!found) throw new UserError(`${source}: expected a folder of images, a list of files, a CSV or -; there is no such thing`);
   if (found.isDirectory()) return imagesUnder(source, "", [], onIgnored);
   if (isImageName(source)) throw new UserError(`${source}: expected a folder, a list or a CSV, got a picture: sdim predict takes these`);
-  return isCsv(source) ? filesOfCsv(source) : listed(createReadStream(source), source);
+  return isCsv(source) ? filesOfCsv(source) : listed(createReadStream(source), source, signal);
 }
 
 const byName = (a: Dirent, b: Dirent): number => (a.name < b.name ? -1 : 1);
@@ -64,9 +70,14 @@ async function contentsOf(folder: string): Promise<{ readonly real: string; read
   }
 }
 
-async function* listed(stream: Readable, source: string): AsyncGenerator<InputFile> {
-  for await (const line of linesOf(stream, source)) {
-    if (line.trim() !== "") yield { path: line, name: line };
+async function* listed(stream: Readable, source: string, signal: AbortSignal): AsyncGenerator<InputFile> {
+  addAbortSignal(signal, stream);
+  try {
+    for await (const line of linesOf(stream, source)) {
+      if (line.trim() !== "") yield { path: line, name: line };
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
   }
 }
 

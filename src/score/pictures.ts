@@ -20,6 +20,9 @@ const heldAtMost = 256e6;
 const chunkFiles = 128;
 const chunkBytes = 64e6;
 
+/** Or when it has one, and no other came for so long: of a list that somebody is still writing. */
+const chunkPatienceMs = 1000;
+
 /**
  * Memory for unpacked pictures, given out in the order it is asked for: so what is held always belongs to pictures that come before those
  * that wait, and is given back without them.
@@ -83,13 +86,41 @@ async function readOne(file: InputFile, channels: 1 | 3, budget: MemoryBudget): 
 
 /** In groups to classify together. */
 export async function* chunksOf(files: AsyncIterable<ReadFile>): AsyncGenerator<ReadFile[]> {
+  const iterator = files[Symbol.asyncIterator]();
   let [chunk, bytes]: [ReadFile[], number] = [[], 0];
-  for await (const file of files) {
-    chunk.push(file);
-    if (!("error" in file.outcome)) bytes += file.outcome.pixels.length;
-    if (chunk.length < chunkFiles && bytes < chunkBytes) continue;
-    yield chunk;
-    [chunk, bytes] = [[], 0];
+  let next = iterator.next();
+  try {
+    for (;;) {
+      const found = await (chunk.length === 0 ? next : soon(next));
+      if (found !== "late") {
+        if (found.done) break;
+        const { outcome } = found.value;
+        chunk.push(found.value);
+        if (!("error" in outcome)) bytes += outcome.pixels.length;
+        next = iterator.next();
+        // It is awaited later; until then an error must not end the process.
+        next.catch(() => undefined);
+        if (chunk.length < chunkFiles && bytes < chunkBytes) continue;
+      }
+      yield chunk;
+      [chunk, bytes] = [[], 0];
+    }
+    if (chunk.length > 0) yield chunk;
+  } finally {
+    // Not awaited: it may wait for a line that never comes.
+    void iterator.return?.();
   }
-  if (chunk.length > 0) yield chunk;
+}
+
+/** The result, if it comes within the patience of a chunk. */
+async function soon<T>(next: Promise<T>): Promise<T | "late"> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<"late">((resolve) => {
+    timer = setTimeout(resolve, chunkPatienceMs, "late");
+  });
+  try {
+    return await Promise.race([next, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -85,31 +85,34 @@ export async function score(model: string, input: string, options: ScoreOptions)
   const count = (kind: string) => {
     ignored[kind] = (ignored[kind] ?? 0) + 1;
   };
-  const files = ofShard(inputFiles(input, count, options.stdin), shard);
+  const ending = new AbortController();
+  const end = AbortSignal.any(signal ? [signal, ending.signal] : [ending.signal]);
+  const files = ofShard(inputFiles(input, count, end, options.stdin), shard);
   const tally = new Tally(card.classNames);
-  await passOver(files, journal, tally);
-  const resumed = tally.files;
-  const startedAt = performance.now();
+  let [resumed, startedAt] = [0, performance.now()];
   const seconds = () => (performance.now() - startedAt) / 1000;
   const rate = () => (tally.files - resumed) / Math.max(1e-9, seconds());
-  const { provider, threads } = options;
-  const thread = new ClassifyThread({
-    model: bytes,
-    source: model,
-    options: { ...(provider === undefined ? {} : { provider }), ...(threads === undefined ? {} : { threads }) },
-  });
   const keep = (rows: readonly Row[]) => {
     journal.append(rows);
     for (const row of rows) tally.add(row);
     onProgress?.({ files: tally.files, broken: tally.broken, filesPerSecond: rate() });
   };
+  let thread: ClassifyThread | undefined;
   try {
+    await passOver(files, journal, tally, { isStrict, signal });
+    [resumed, startedAt] = [tally.files, performance.now()];
+    const { provider, threads } = options;
+    const classifying = { ...(provider === undefined ? {} : { provider }), ...(threads === undefined ? {} : { threads }) };
+    const started = new ClassifyThread({ model: bytes, source: model, options: classifying });
+    thread = started;
     journal.open();
-    const rowsOfChunk = (chunk: readonly ReadFile[]) => rowsOf(chunk, thread, card, { isStrict, withClassLogLikelihoods });
+    const rowsOfChunk = (chunk: readonly ReadFile[]) => rowsOf(chunk, started, card, { isStrict, withClassLogLikelihoods });
     await keepRows(chunksOf(readFiles(files, card.model.channels)), rowsOfChunk, keep, signal);
   } finally {
+    // An input that somebody is still writing would keep the process.
+    ending.abort();
     journal.close();
-    await thread.close();
+    await thread?.close();
   }
   if (signal?.aborted) {
     throw new Interrupted(`stopped after ${tally.files} files; they are kept in ${journal.path}, and the same command goes on after them`);
@@ -136,9 +139,20 @@ async function* ofShard(files: AsyncIterable<InputFile>, shard: Shard): AsyncGen
 }
 
 /** Takes over the rows of an earlier run, and with them the files they are of. */
-async function passOver(files: AsyncIterator<InputFile>, journal: Journal, tally: Tally): Promise<void> {
+async function passOver(
+  files: AsyncIterator<InputFile>,
+  journal: Journal,
+  tally: Tally,
+  { isStrict, signal }: { readonly isStrict: boolean; readonly signal: AbortSignal | undefined },
+): Promise<void> {
   for await (const row of journal.rows()) {
-    requireSameFile(await files.next(), row, journal.path);
+    const next = await files.next();
+    if (signal?.aborted) throw new Interrupted(`stopped; the rows of earlier runs are kept in ${journal.path}`);
+    requireSameFile(next, row, journal.path);
+    if (isStrict && row.error !== null) {
+      const advice = "With --restart it is read anew; without --strict its row stays as it is";
+      throw new UserError(`${row.file}: ${row.error} (an earlier run without --strict kept this row in ${journal.path}). ${advice}`);
+    }
     tally.add(row);
   }
 }
@@ -151,19 +165,27 @@ async function keepRows(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   let underWay: Promise<void> = Promise.resolve();
-  for await (const chunk of chunks) {
-    await underWay;
-    if (signal?.aborted) break;
-    underWay = rowsOfChunk(chunk)
-      // Of one that failed, too: the next chunk may wait for its memory.
-      .finally(() => {
-        for (const { release } of chunk) release();
-      })
-      .then(keep);
-    // Awaited when the next chunk is there; until then an error must not end the process.
-    underWay.catch(() => undefined);
+  const iterator = chunks[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const coming = iterator.next();
+      // An error of the classifier does not wait for a chunk that may never come.
+      const next = await Promise.race([coming, underWay.then(() => coming)]);
+      await underWay;
+      if (next.done || signal?.aborted) return;
+      const chunk = next.value;
+      underWay = rowsOfChunk(chunk)
+        // Of one that failed, too: the next chunk may wait for its memory.
+        .finally(() => {
+          for (const { release } of chunk) release();
+        })
+        .then(keep);
+      // It is awaited when the next chunk is there; until then an error must not end the process.
+      underWay.catch(() => undefined);
+    }
+  } finally {
+    void iterator.return?.();
   }
-  await underWay;
 }
 
 function requireSameFile(next: IteratorResult<InputFile>, { file }: Row, journal: string): void {

@@ -8,12 +8,10 @@ import { bodyTooLarge, isV2 } from "./reserve.ts";
 
 /** Codes of Fastify and its plugins that have a better name or message here. */
 const known: Readonly<Record<string, (request: FastifyRequest, limits: Limits) => HttpError>> = {
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: () =>
-    new HttpError(
-      415,
-      "unsupported_media_type",
-      "Content-Type: expected multipart/form-data, application/json, image/* or application/octet-stream",
-    ),
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: (request) => {
+    const types = isV2(request) ? "application/json" : "multipart/form-data, application/json, image/*";
+    return new HttpError(415, "unsupported_media_type", `Content-Type: expected ${types} or application/octet-stream`);
+  },
   FST_ERR_CTP_BODY_TOO_LARGE: bodyTooLarge,
   FST_REQ_FILE_TOO_LARGE: bodyTooLarge,
   // Of the requests that are parsed by Fastify as JSON, all are for images.

@@ -17,6 +17,9 @@ export interface Limits {
   readonly pendingBytes: number;
 }
 
+/** Of a body that is all JSON. */
+export const mostJsonBytes = ({ bodyBytes, jsonBytes }: Limits): number => Math.min(bodyBytes, jsonBytes);
+
 export interface ServerOptions {
   readonly workers: number;
   readonly maxBatch: number;

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { InferenceService } from "./engine/service.ts";
 import { HttpError } from "./errors.ts";
-import type { Limits } from "./options.ts";
+import { type Limits, mostJsonBytes } from "./options.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -48,8 +48,7 @@ export const isV2 = ({ url }: FastifyRequest): boolean => /^\/v2(?![^/?#])/.test
 const isJson = ({ headers }: FastifyRequest): boolean =>
   /^application\/json *(;|$)/i.test(headers["content-type"] ?? "") && headers["inference-header-content-length"] === undefined;
 
-const mostBytes = (request: FastifyRequest, { bodyBytes, jsonBytes }: Limits): number =>
-  isJson(request) ? Math.min(jsonBytes, bodyBytes) : bodyBytes;
+const mostBytes = (request: FastifyRequest, limits: Limits): number => (isJson(request) ? mostJsonBytes(limits) : limits.bodyBytes);
 
 /** Names the limit that holds for this request. */
 export function bodyTooLarge(request: FastifyRequest, limits: Limits): HttpError {

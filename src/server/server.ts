@@ -6,7 +6,7 @@ import { InferenceService } from "./engine/service.ts";
 import { answerBrokenRequest, notFound, sendError } from "./error-answers.ts";
 import { Metrics } from "./metrics.ts";
 import type { NamedModel } from "./model-names.ts";
-import { longestTimerMs, type ServerOptions } from "./options.ts";
+import { longestTimerMs, mostJsonBytes, type ServerOptions } from "./options.ts";
 import { addPage, addSecurityHeaders } from "./page.ts";
 import { reserveBodies } from "./reserve.ts";
 import { addClassify } from "./routes/classify.ts";
@@ -86,7 +86,7 @@ function fastify({ limits }: ServerOptions, logger: FastifyBaseLogger): FastifyI
     loggerInstance: logger,
     // One line per request is written below: without addresses' queries, headers or bodies.
     logController: new LogController({ disableRequestLogging: true }),
-    bodyLimit: limits.jsonBytes,
+    bodyLimit: mostJsonBytes(limits),
     // Slow clients: a request must have come within this time, an idle connection is closed; later than load balancers let go of it (60 s), so
     // that none is closed while a request is on its way.
     requestTimeout: limits.requestMs,

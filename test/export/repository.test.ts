@@ -1,10 +1,12 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { readModelFile } from "../../src/classify/model-file.ts";
+import { fileDigest } from "../../src/core/files.ts";
 import { inferenceService } from "../../src/export/kserve.ts";
-import { tritonConfig, writeTritonRepository } from "../../src/export/triton.ts";
+import { writeRepository } from "../../src/export/repository.ts";
+import { tritonConfig, tritonRepository } from "../../src/export/triton.ts";
 import { Session, tensor } from "../../src/runtime/session.ts";
 import { sdim } from "../support/cli.ts";
 import { removeFolders, temporaryFolder } from "../support/folders.ts";
@@ -16,7 +18,7 @@ const options = { name: "mnist", version: 3, maxBatchSize: 8, maxQueueDelay: 100
 describe("a Triton repository", () => {
   it("has the model, its classes and a config that says what ONNX Runtime gives", async () => {
     const out = temporaryFolder();
-    writeTritonRepository(out, readModelFile(path), options);
+    writeRepository(out, tritonRepository(readModelFile(path), options));
     expect(readdirSync(join(out, "mnist")).sort()).toEqual(["3", "config.pbtxt", "labels.txt"]);
     expect(readFileSync(join(out, "mnist/labels.txt"), "utf8")).toBe("0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n");
     const text = readFileSync(join(out, "mnist/config.pbtxt"), "utf8");
@@ -37,9 +39,22 @@ describe("a Triton repository", () => {
 
   it("refuses names that no server takes", () => {
     for (const name of ["", "Mnist", "a/b", "..", "-a"])
-      expect(() => writeTritonRepository(temporaryFolder(), readModelFile(path), { ...options, name })).toThrow(
-        "expected lower-case letters",
-      );
+      expect(() => tritonRepository(readModelFile(path), { ...options, name })).toThrow("expected lower-case letters");
+  });
+
+  it("takes another version beside those there, and replaces nothing unasked", () => {
+    const out = temporaryFolder();
+    const write = (changed: Partial<typeof options>, isForced?: boolean) =>
+      writeRepository(out, tritonRepository(readModelFile(path), { ...options, ...changed }), isForced);
+    write({});
+    write({ version: 4 });
+    expect(readdirSync(join(out, "mnist")).sort()).toEqual(["3", "4", "config.pbtxt", "labels.txt"]);
+    expect(() => write({ version: 5, maxBatchSize: 9 })).toThrow(
+      /config\.pbtxt: is there already, with other content; --force replaces it/,
+    );
+    expect(existsSync(join(out, "mnist/5"))).toBe(false);
+    write({ version: 5, maxBatchSize: 9 }, true);
+    expect(readFileSync(join(out, "mnist/config.pbtxt"), "utf8")).toContain("max_batch_size: 9\n");
   });
 
   it("escapes what it is told", () => {
@@ -48,7 +63,7 @@ describe("a Triton repository", () => {
 });
 
 it("a KServe manifest says where the repository is", () => {
-  expect(parse(inferenceService({ name: "mnist", storageUri: "pvc://models/repository" }))).toMatchObject({
+  expect(parse(String(inferenceService({ name: "mnist", storageUri: "pvc://models/repository" }).content))).toMatchObject({
     kind: "InferenceService",
     metadata: { name: "mnist" },
     spec: { predictor: { model: { modelFormat: { name: "triton" }, protocolVersion: "v2", storageUri: "pvc://models/repository" } } },
@@ -67,9 +82,20 @@ describe("the command", () => {
     expect(predicted.stdout).toContain("7  accepted");
   });
 
+  it("takes the place of its original where it is told to, and the record says what that was", async () => {
+    const model = join(temporaryFolder(), "model.onnx");
+    copyFileSync(path, model);
+    const original = { path: model, sha256: fileDigest(model), bytes: statSync(model).size };
+    const { code } = await sdim("export", model, "--format", "onnx-fp16", "--weights-only", "--out", model, "--force");
+    expect(code).toBe(0);
+    expect(JSON.parse(readFileSync(`${model}.json`, "utf8"))).toMatchObject({ original, exported: { sha256: fileDigest(model) } });
+    expect(fileDigest(model)).not.toBe(original.sha256);
+  });
+
   it.each([
     [["--format", "triton"], "--name: the name of the model"],
     [["--format", "kserve", "--name", "a"], "--storage-uri: where the cluster finds the repository"],
+    [["--format", "kserve", "--name", "a", "--storage-uri", "models"], "--storage-uri models: expected an address"],
     [["--format", "triton", "--name", "a", "--data", "mnist"], "--data: not for --format triton"],
     [["--format", "triton", "--name", "a", "--ood", "constant"], "--ood: not for --format triton"],
     [["--format", "triton", "--name", "a", "--split", "test", "--threads", "1"], "--split, --threads: not for --format triton"],

@@ -1,6 +1,6 @@
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Readable } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { inputFiles, linesOf } from "../../src/score/inputs.ts";
@@ -9,9 +9,11 @@ import { removeFolders, temporaryFolder } from "../support/folders.ts";
 
 afterAll(removeFolders);
 
+const never = new AbortController().signal;
+
 const pathsOf = async (source: string, ignored: string[] = []): Promise<string[]> => {
   const paths: string[] = [];
-  for await (const { path } of inputFiles(source, (kind) => ignored.push(kind))) paths.push(path);
+  for await (const { path } of inputFiles(source, (kind) => ignored.push(kind), never)) paths.push(path);
   return paths;
 };
 
@@ -50,9 +52,20 @@ describe("a list", () => {
 
   it("comes from standard input as well", async () => {
     const paths: string[] = [];
-    for await (const { path } of inputFiles("-", () => undefined, Readable.from([Buffer.from("a.png\nb"), Buffer.from(".png\n")])))
+    for await (const { path } of inputFiles("-", () => undefined, never, Readable.from([Buffer.from("a.png\nb"), Buffer.from(".png\n")])))
       paths.push(path);
     expect(paths).toEqual(["a.png", "b.png"]);
+  });
+
+  it("whose next line does not come ends when it is stopped", async () => {
+    const [stdin, stop] = [new PassThrough(), new AbortController()];
+    stdin.write("a.png\nb.p");
+    const files = inputFiles("-", () => undefined, stop.signal, stdin);
+    expect(await files.next()).toMatchObject({ value: { path: "a.png" } });
+    const next = files.next();
+    stop.abort();
+    expect(await next).toEqual({ value: undefined, done: true });
+    expect(stdin.destroyed).toBe(true);
   });
 
   it("without ends of lines is refused before it fills the memory", async () => {
@@ -113,8 +126,8 @@ describe("a CSV", () => {
 });
 
 it("nothing there, and a picture, are refused", () => {
-  expect(() => inputFiles("no-such-thing", () => undefined)).toThrow("there is no such thing");
-  expect(() => inputFiles("samples/images/digit.png", () => undefined)).toThrow("sdim predict takes these");
+  expect(() => inputFiles("no-such-thing", () => undefined, never)).toThrow("there is no such thing");
+  expect(() => inputFiles("samples/images/digit.png", () => undefined, never)).toThrow("sdim predict takes these");
 });
 
 describe("shards", () => {

@@ -1,8 +1,9 @@
-import { linkSync, mkdirSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, expect, it } from "vitest";
 import { encodePng } from "../../src/data/images.ts";
+import { journalPath } from "../../src/score/score.ts";
 import { start } from "../support/cli.ts";
 import { removeFolders, temporaryFolder } from "../support/folders.ts";
 
@@ -33,4 +34,17 @@ it("Ctrl-C twice in the middle of a batch ends with 130 at once, and without a w
   expect([said.code, said.signal]).toEqual([130, null]);
   expect(said.stderr).not.toContain("terminate");
   expect(said.stderr).not.toContain("our failure");
+});
+
+it("of a list that is still being written, what has come is kept after a second, and Ctrl-C need not wait for the rest", async () => {
+  const out = join(temporaryFolder(), "out.csv");
+  const { child, finished, stderr } = start(["score", "models/mnist/model.onnx", "-", "--out", out, "--threads", "1"], "pipe");
+  child.stdin!.write("samples/images/digit.png\n");
+  while (!stderr().includes("1 files") && child.exitCode === null) await pause(5);
+  const [, row] = readFileSync(journalPath(out), "utf8").split("\n");
+  expect(JSON.parse(row!)).toMatchObject({ file: "samples/images/digit.png", error: null });
+  child.kill("SIGINT");
+  const said = await finished;
+  expect(said.stderr).toContain("stopped after 1 files; they are kept in");
+  expect([said.code, said.signal]).toEqual([130, null]);
 });

@@ -1,5 +1,6 @@
 import { appendFileSync, copyFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { PassThrough } from "node:stream";
 import { parse } from "csv-parse/sync";
 import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import sharp from "sharp";
@@ -114,6 +115,19 @@ describe("scoring a folder", () => {
     const out = join(temporaryFolder(), "results.csv");
     await expect(run(out, { isStrict: true })).rejects.toThrow(/broken\.png: cannot be read as an image/);
     expect(existsSync(out)).toBe(false);
+  });
+
+  it("strict: also where more of a list is still to come, and where the row was kept by a run that was not strict", async () => {
+    const out = join(temporaryFolder(), "results.csv");
+    const listed = (options: Partial<ScoreOptions>) => {
+      const stdin = new PassThrough();
+      stdin.write(`${join(pictures, "broken.png")}\n`);
+      return score(model, "-", { out, threads: 1, stdin, ...options });
+    };
+    await expect(listed({ isStrict: true })).rejects.toThrow(/broken\.png: cannot be read as an image/);
+    const stop = new AbortController();
+    await expect(listed({ signal: stop.signal, onProgress: () => stop.abort() })).rejects.toThrow("stopped after 1 files");
+    await expect(listed({ isStrict: true })).rejects.toThrow(/an earlier run without --strict kept this row.*With --restart/);
   });
 
   it("strict: also where a picture before it holds all the memory there is for pictures", async () => {

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Classifier } from "../../src/classify/classifier.ts";
 import { encodePng, readPicture } from "../../src/data/images.ts";
@@ -248,6 +249,15 @@ describe("classify", () => {
     expect(await messageOf({ "content-type": "application/json" }, "{", "/nothing")).toBe(
       "no POST /nothing here: /docs lists what there is",
     );
+  });
+
+  it("takes no more JSON than of any body, also where its length is not said", async () => {
+    const strict = await startServer({ limits: { bodyBytes: 1000, jsonBytes: 300_000 } });
+    const headers = { "content-type": "application/json" };
+    const payload = Readable.from([JSON.stringify({ images: ["a".repeat(1000)] })]);
+    const response = await strict.app.inject({ method: "POST", url, headers, payload });
+    expect([response.statusCode, errorOf(response.payload).message]).toEqual([413, "JSON may have 1000 bytes at most"]);
+    await strict.close();
   });
 
   it("takes a body that says it is not packed", async () => {

@@ -150,6 +150,11 @@ describe("Open Inference Protocol v2", () => {
     ["values out of range", withData({ data: data.with(7, 256) }), /value 7: expected a whole number from 0 to 255, got 256/],
     ["a negative value", withData({ data: data.with(7, -1) }), /value 7/],
     ["a fraction", withData({ data: data.with(7, 0.5) }), /value 7/],
+    [
+      "a value that goes down and down",
+      JSON.stringify(withData({ data: [...data.slice(0, -1), "deep"] })).replace('"deep"', `${"[".repeat(20_000)}${"]".repeat(20_000)}`),
+      /value 1679: .* got an array/,
+    ],
     ["null", withData({ data: [...data.slice(0, -1), null] }), /value 1679: .* got null/],
     [
       "ragged nesting",
@@ -213,6 +218,9 @@ describe("Open Inference Protocol v2", () => {
     const axes = await post(withData({ shape: Array.from({ length: 5000 }, () => "") }));
     expect([axes.statusCode, axes.json<{ error: string }>()]).toEqual([400, { error: "shape: expected at most 16, got 5000" }]);
     const type = await post("x", { "content-type": "text/plain" });
-    expect([type.statusCode, type.json<{ error: string }>().error]).toEqual([415, expect.any(String)]);
+    expect([type.statusCode, type.json<{ error: string }>().error]).toEqual([
+      415,
+      "Content-Type: expected application/json or application/octet-stream",
+    ]);
   });
 });

@@ -12,17 +12,20 @@ export interface Finished {
 }
 
 /** Starts the command line from the sources, as a process of its own. */
-export function start(args: readonly string[]): {
+export function start(
+  args: readonly string[],
+  stdin: "ignore" | "pipe" = "ignore",
+): {
   readonly child: ChildProcess;
   readonly finished: Promise<Finished>;
   readonly stderr: () => string;
 } {
-  const child = spawn(process.execPath, ["--import", "tsx", "src/cli/main.ts", ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, ["--import", "tsx", "src/cli/main.ts", ...args], { stdio: [stdin, "pipe", "pipe"] });
   let [stdout, stderr] = ["", ""];
-  child.stdout.on("data", (chunk: Buffer) => {
+  child.stdout!.on("data", (chunk: Buffer) => {
     stdout += chunk.toString();
   });
-  child.stderr.on("data", (chunk: Buffer) => {
+  child.stderr!.on("data", (chunk: Buffer) => {
     stderr += chunk.toString();
   });
   const finished = new Promise<Finished>((resolve) => child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr })));

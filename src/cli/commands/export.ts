@@ -11,9 +11,10 @@ import type { Split } from "../../data/registry.ts";
 import { percent } from "../../evaluate/summary.ts";
 import { type Comparison, compare, type OodComparison, type OodScores } from "../../export/compare.ts";
 import { exportSmall, type SmallFormat, smallFormats } from "../../export/export.ts";
-import { writeInferenceService } from "../../export/kserve.ts";
+import { inferenceService } from "../../export/kserve.ts";
 import { type ExportRecord, exportRecord } from "../../export/record.ts";
-import { requireName, writeTritonRepository } from "../../export/triton.ts";
+import { writeRepository } from "../../export/repository.ts";
+import { tritonRepository } from "../../export/triton.ts";
 import { calibrateModel } from "../../reject/calibrate.ts";
 import { loadOod, type OodOptions, oodOptions, requireOodNamed } from "../ood.ts";
 import { dataDirOption, dataOption, kebab, positiveWholeNumber, threadsOption, wholeNumber } from "../options.ts";
@@ -50,7 +51,7 @@ export function addExport(program: Command): void {
     )
     .addOption(new Option("--format <name>", "what to make").choices([...smallFormats, "triton", "kserve"]).makeOptionMandatory())
     .requiredOption("--out <file|folder>", "the file to write, or the folder of the repository")
-    .option("--force", "replace a file that is there")
+    .option("--force", "replace files that are there")
     .option("--weights-only", "onnx-*: store weights small, compute in float32")
     .addOption(dataOption(false))
     .addOption(dataDirOption())
@@ -77,7 +78,7 @@ export function addExport(program: Command): void {
   ownImageOptions(command, false).action(async (path: string, options: ExportCommandOptions) => {
     const { format } = options;
     requireFitting(options, command);
-    if (format === "triton" || format === "kserve") writeRepository(readModelFile(path), format, options);
+    if (format === "triton" || format === "kserve") exportRepository(readModelFile(path), format, options);
     else await writeSmall(path, format, options);
   });
 }
@@ -107,11 +108,12 @@ function requireFitting(options: ExportCommandOptions, command: Command): void {
   requireOodNamed(options);
 }
 
-function writeRepository(file: ModelFile, format: "triton" | "kserve", options: ExportCommandOptions): void {
-  const { out, maxBatchSize, maxQueueDelay } = options;
-  const name = requireName(options.name!);
-  const written = writeTritonRepository(out, file, { name, version: options.modelVersion, maxBatchSize, maxQueueDelay });
-  if (format === "kserve") written.push(writeInferenceService(out, { name, storageUri: options.storageUri! }));
+function exportRepository(file: ModelFile, format: "triton" | "kserve", options: ExportCommandOptions): void {
+  const { maxBatchSize, maxQueueDelay, storageUri } = options;
+  const name = options.name!;
+  const files = tritonRepository(file, { name, version: options.modelVersion, maxBatchSize, maxQueueDelay });
+  if (format === "kserve") files.push(inferenceService({ name, storageUri: storageUri! }));
+  const written = writeRepository(options.out, files, options.force);
   if (options.json) printJson({ format, name, version: options.modelVersion, files: written });
   else for (const path of written) printLine(path);
 }
@@ -121,6 +123,8 @@ async function writeSmall(path: string, format: SmallFormat, options: ExportComm
   requireNew(out, options.force);
   requireWritable(`${out}.json`);
   const original = readModelFile(path);
+  // Before it is written: it may be replaced by its export.
+  const source = { path, sha256: fileDigest(path), bytes: statSync(path).size };
   const loading = loadOptions(options, optionsOfModel(original.card));
   const load = async (split: Split) => loadWithProgress(options.data!, split, loading);
   const isQuantised = format === "onnx-int8" && !options.weightsOnly;
@@ -149,7 +153,7 @@ async function writeSmall(path: string, format: SmallFormat, options: ExportComm
     isWeightsOnly: options.weightsOnly ?? false,
     calibrationImages: ranges ? { data: ranges.name, split: ranges.split, count: ranges.count } : null,
     isRecalibrated: options.recalibrate ?? false,
-    original: { path, sha256: fileDigest(path), bytes: statSync(path).size },
+    original: source,
     exported: { path: out, sha256: fileDigest(out), bytes: bytes.length },
     comparison,
   });

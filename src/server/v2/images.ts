@@ -53,11 +53,17 @@ function fromJson(data: unknown, shape: readonly number[], size: number): Uint8A
   const pixels = new Uint8Array(size);
   for (const [i, value] of values.entries()) {
     if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > 255) {
-      throw wrong(`images: value ${i}: expected a whole number from 0 to 255, got ${JSON.stringify(value)?.slice(0, 40)}`);
+      throw wrong(`images: value ${i}: expected a whole number from 0 to 255, got ${shown(value)}`);
     }
     pixels[i] = value;
   }
   return pixels;
+}
+
+/** Arrays and objects without what is in them: there may be more levels than can be gone down. */
+function shown(value: unknown): string {
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "an array" : "an object";
+  return JSON.stringify(value)?.slice(0, 40) ?? "nothing";
 }
 
 /** Values of nested arrays, each level as long as the shape says. */
