@@ -46,6 +46,8 @@ export class Session {
         interOpNumThreads: 1,
         executionMode: "sequential",
         logSeverityLevel: 3,
+        // Threads of one session that wait busily for its next run would take the cores from another's.
+        extra: { session: { force_spinning_stop: "1" } },
         ...(options.keepOnDevice && provider === "webgpu"
           ? { preferredOutputLocation: Object.fromEntries(options.keepOnDevice.map((name) => [name, "gpu-buffer" as const])) }
           : {}),
