@@ -28,6 +28,12 @@ const choiceCases = (commands: readonly CommandShape[], line: (choices: readonly
 const valueOptions = (commands: readonly CommandShape[]): string =>
   [...new Set(commands.flatMap(({ options }) => options.filter(({ takesValue }) => takesValue).map(({ long }) => long)))].join("|");
 
+/** What may come next, where that is one of a list: commands below it, or what its argument may be. */
+const nextWords = ({ commands, choices }: CommandShape): { readonly name: string; readonly summary: string }[] => [
+  ...commands.map(({ words, summary }) => ({ name: words.at(-1)!, summary })),
+  ...choices.map((name) => ({ name, summary: "" })),
+];
+
 /** Which words lead to a command: everything else on the line is an argument. */
 const pathCases = (commands: readonly CommandShape[]): string =>
   commands
@@ -38,7 +44,11 @@ const pathCases = (commands: readonly CommandShape[]): string =>
 function bash(commands: readonly CommandShape[]): string {
   const words = commands.map(
     (command) =>
-      `    ${quoted(at(command))}) options=${quoted(command.options.map(({ long }) => long).join(" "))} commands=${quoted(command.commands.map(({ words }) => words.at(-1)!).join(" "))} ;;`,
+      `    ${quoted(at(command))}) options=${quoted(command.options.map(({ long }) => long).join(" "))} commands=${quoted(
+        nextWords(command)
+          .map(({ name }) => name)
+          .join(" "),
+      )} ;;`,
   );
   return `# bash completion of sdim: source <(sdim completion bash)
 _sdim() {
@@ -68,7 +78,7 @@ function zsh(commands: readonly CommandShape[]): string {
   const list = (entries: readonly string[]) => `(${entries.join(" ")})`;
   const words = commands.map(
     (command) =>
-      `    ${quoted(at(command))})\n      options=${list(command.options.map(({ long, summary }) => described(long, summary)))}\n      commands=${list(command.commands.map(({ words, summary }) => described(words.at(-1)!, summary)))} ;;`,
+      `    ${quoted(at(command))})\n      options=${list(command.options.map(({ long, summary }) => described(long, summary)))}\n      commands=${list(nextWords(command).map(({ name, summary }) => described(name, summary)))} ;;`,
   );
   return `#compdef sdim
 # zsh completion of sdim: source <(sdim completion zsh), after compinit
@@ -101,13 +111,13 @@ function fish(commands: readonly CommandShape[]): string {
       `complete -c sdim -n ${fishQuoted(condition(command))} -l ${long.slice(2)} -d ${fishQuoted(summary)}`,
       ...(choices.length > 0 ? [`-x -a ${fishQuoted(choices.join(" "))}`] : takesValue ? ["-r"] : []),
     ].join(" ");
-  const below = (command: CommandShape) =>
-    command.commands.map(({ words, summary }) => {
-      const others = command.commands.map((one) => one.words.at(-1)!).join(" ");
+  const next = (command: CommandShape) =>
+    nextWords(command).map(({ name, summary }, _, all) => {
+      const others = all.map((one) => one.name).join(" ");
       const when = command.words.length === 0 ? condition(command) : `${condition(command)}; and not __fish_seen_subcommand_from ${others}`;
-      return `complete -c sdim -f -n ${fishQuoted(when)} -a ${words.at(-1)!} -d ${fishQuoted(summary)}`;
+      return `complete -c sdim -f -n ${fishQuoted(when)} -a ${name} -d ${fishQuoted(summary)}`;
     });
   return `# fish completion of sdim: sdim completion fish | source
-${commands.flatMap((command) => [...below(command), ...command.options.map((one) => option(command, one))]).join("\n")}
+${commands.flatMap((command) => [...next(command), ...command.options.map((one) => option(command, one))]).join("\n")}
 `;
 }

@@ -29,11 +29,13 @@ export function readMapping(path: string, source: string, expected: string): Rec
   throw new UserError(`${source}: expected ${expected}`);
 }
 
-/** What an option's value may be: its description and, where it is one of a list, the list. */
-export function explain(key: keyof TrainConfig): string {
+export const describeKey = (key: keyof TrainConfig): string => trainConfigSchema.shape[key].description ?? "";
+
+/** What a key's value may be, where that is one of a list. */
+export function choicesOf(key: keyof TrainConfig): readonly string[] {
   const schema = trainConfigSchema.shape[key];
-  const choices = "options" in schema ? (schema.options as readonly string[]).join(" | ") : "";
-  return [schema.description ?? "", choices].filter((text) => text !== "").join(": ");
+  if (schema.type === "boolean") return ["true", "false"];
+  return "options" in schema ? (schema.options as readonly string[]) : [];
 }
 
 /** The config as YAML, every key with what it means. */
@@ -42,7 +44,9 @@ export function renderConfig(config: TrainConfig): string {
   visit(document, {
     Pair: (_position, pair) => {
       if (!isPair(pair) || !isScalar(pair.key)) return;
-      pair.key.commentBefore = ` ${explain(pair.key.value as keyof TrainConfig)}`;
+      const key = pair.key.value as keyof TrainConfig;
+      const choices = choicesOf(key);
+      pair.key.commentBefore = ` ${describeKey(key)}${choices.length === 0 ? "" : `: ${choices.join(" | ")}`}`;
     },
     Seq: (_position, sequence) => {
       sequence.flow = true;

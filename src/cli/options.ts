@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { datasetNames } from "../data/registry.ts";
 import { providers } from "../runtime/session.ts";
 import { presetNames, type TrainConfig, trainConfigSchema } from "../train/config.ts";
-import { explain, readConfigFile } from "./config-file.ts";
+import { choicesOf, describeKey, readConfigFile } from "./config-file.ts";
 
 export function wholeNumber(text: string): number {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError(`expected a whole number, got "${text}"`);
@@ -70,13 +70,19 @@ export function parseValue(text: string): unknown {
   return text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
 }
 
+/** An option whose value is one of a list, for help and completion; checked, with the nearest of them, where it is used. */
+export function named(flags: string, description: string, names: readonly string[]): Option {
+  const option = new Option(flags, description);
+  return names.length === 0 ? option : option.choices(names).argParser((text: string) => text);
+}
+
 /** One option per config key, from the config's schema: the schema is the one list of them. */
 export function configOptions(command: Command): Command {
   command
     .addOption(new Option("--preset <name>", "starting point of the config").choices(presetNames).default("standard"))
     .option("--config <file>", "YAML or JSON file with config keys; options on the command line win over it");
   for (const key of Object.keys(trainConfigSchema.shape) as (keyof TrainConfig)[]) {
-    command.addOption(new Option(`--${kebab(key)} <value>`, explain(key)).argParser((text) => parseValue(text) ?? nothing));
+    command.addOption(named(`--${kebab(key)} <value>`, describeKey(key), choicesOf(key)).argParser((text) => parseValue(text) ?? nothing));
   }
   return command;
 }

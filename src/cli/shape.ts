@@ -6,6 +6,8 @@ export interface CommandShape {
   readonly words: readonly string[];
   readonly summary: string;
   readonly options: readonly OptionShape[];
+  /** What its first argument may be, where that is one of a list. */
+  readonly choices: readonly string[];
   readonly commands: readonly CommandShape[];
 }
 
@@ -30,6 +32,7 @@ export function shapeOf(command: Command, words: readonly string[] = []): Comman
     words,
     summary: firstLine(command.summary() || command.description()),
     options: help.visibleOptions(command).flatMap(optionShape),
+    choices: command.registeredArguments[0]?.argChoices ?? [],
     commands: help.visibleCommands(command).map((one) => shapeOf(one, [...words, one.name()])),
   };
 }

@@ -7,6 +7,7 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   renameSync,
@@ -126,6 +127,14 @@ function destinationOf(path: string): string {
 /** Of its own for every call: in containers that share a folder process numbers are often the same. */
 const temporaryBeside = (path: string): string =>
   join(dirname(path), `.${basename(path)}.${process.pid}-${randomBytes(4).toString("hex")}.part`);
+
+/** Removes what killed processes left of a file they were writing. For files that nobody else may be writing now. */
+export function removeTemporaries(path: string): void {
+  const [folder, prefix] = [dirname(path), `.${basename(path)}.`];
+  if (!existsSync(folder)) return;
+  const left = readdirSync(folder).filter((name) => name.startsWith(prefix) && /^\d+-[0-9a-f]{8}\.part$/.test(name.slice(prefix.length)));
+  for (const name of left) rmSync(join(folder, name), { force: true });
+}
 
 /** Undefined where there is nothing, or nothing that can be looked at: a link to itself, a name that is too long. */
 export function statIfPossible(path: string): Stats | undefined {

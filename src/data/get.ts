@@ -68,7 +68,8 @@ async function getAlone(item: Item, folder: string, set: Published, options: Get
   }
 }
 
-const gettable: readonly DatasetName[] = datasetNames.filter((name) => (published[name] as Published).source !== undefined);
+/** Sets that are downloaded. */
+export const gettable: readonly DatasetName[] = datasetNames.filter((name) => (published[name] as Published).source !== undefined);
 
 function itemsOfSource(set: Published, { baseUrl, download: kind }: Source, mirror = baseUrl): Item[] {
   const address = (file: string) => addressOf(mirror, file);

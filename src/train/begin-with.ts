@@ -15,10 +15,11 @@ import { encode } from "../nn/resnet.ts";
 import { describeNetwork } from "../nn/scorer.ts";
 import { lower, portable } from "../onnx/lower.ts";
 import { encodeModel } from "../onnx/model-file.ts";
+import { averageName } from "../optim/average.ts";
 import type { StateTensor } from "../runtime/feedback.ts";
 import { Session, tensor } from "../runtime/session.ts";
-import { type EarlierTraining, earlierTraining, loadCheckpoint } from "./checkpoint.ts";
-import { savedConfigSchema } from "./config.ts";
+import { type Checkpoint, type EarlierTraining, earlierTraining, loadCheckpoint } from "./checkpoint.ts";
+import { savedConfigSchema, type TrainConfig } from "./config.ts";
 
 export interface Begun {
   readonly state: ReadonlyMap<string, StateTensor>;
@@ -78,14 +79,22 @@ export async function beginWith(
 }
 
 function earlierRun(folder: string): Earlier {
-  const { position, state, damage } = loadCheckpoint(folder);
+  const { position, state, kept, damage } = loadCheckpoint(folder);
   const { config, data, step, startedFrom = [] } = position;
   return {
     shapes: new Map([...state].map(([name, { shape }]) => [name, shape])),
-    state: async () => state,
+    state: async () => new Map([...state, ...weightsOfModel(config, state, kept)]),
     trainings: [...startedFrom, { config, data: data.name, steps: step }],
     ...(damage === undefined ? {} : { damage }),
   };
+}
+
+/** The weights that a run's model is made of, where those are not the last ones: the kept ones, or the averages. */
+function weightsOfModel({ keep, ema }: TrainConfig, state: Checkpoint["state"], kept: Checkpoint["kept"]): Checkpoint["state"] {
+  if (keep !== "last" && kept.size > 0) return kept;
+  if (ema === null) return new Map();
+  const averaged = [...state.keys()].filter((name) => state.has(averageName(name)));
+  return new Map(averaged.map((name) => [name, state.get(averageName(name))!]));
 }
 
 /** What a card says of the training. */

@@ -19,7 +19,13 @@ export const trainConfigSchema = z
       .min(10)
       .refine((depth) => (depth - 2) % 8 === 0, "expected 8n + 2 layers: 10, 18, 26, 34, ...")
       .describe("encoder layers, 8n + 2"),
-    widths: z.tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)]).describe("filters of the four stages"),
+    widths: z
+      .tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)])
+      .refine(
+        (widths) => widths.every((width, i) => i === 0 || width >= widths[i - 1]!),
+        "expected no stage to have fewer than the one before it",
+      )
+      .describe("filters of the four stages"),
     imageSize: z.int().min(8).multipleOf(8).describe("height and width the encoder sees"),
     dimension: z.int().min(1).describe("d: numbers in a representation"),
     critic: z.enum(["concat", "dot"]).describe("how local features and representation are compared"),
@@ -48,7 +54,12 @@ export const trainConfigSchema = z
     validation: z.number().min(0).lt(1).describe("share of every class held out of the training set and scored each epoch; 0: none"),
     patience: z.int().min(1).nullable().describe("epochs without a better validation score after which training ends; null: never"),
     keep: z.enum(keeps).describe("which weights become the model: of the last step or of the best epoch"),
-    ema: z.number().gt(0).lt(1).nullable().describe("decay of the moving average of weights that is validated and exported; null: none"),
+    ema: z
+      .number()
+      .gt(0)
+      .refine((decay) => Math.fround(decay) < 1, "expected a number below 1, in float32")
+      .nullable()
+      .describe("decay of the moving average of weights that is validated and exported; null: none"),
     rejectBy: z
       .enum(rejectScores)
       .describe(

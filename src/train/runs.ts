@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { readModelFile } from "../classify/model-file.ts";
 import { messageOf, UserError } from "../core/errors.ts";
+import { statIfPossible } from "../core/files.ts";
 import { problemsIn } from "../core/problems.ts";
 import { checkpointPath, hasCheckpoint, previousCheckpointPath, readPosition, type TrainingPosition } from "./checkpoint.ts";
 import { defaults, resolveConfig, savedConfigSchema, type TrainConfig } from "./config.ts";
@@ -9,7 +10,7 @@ import { modelName } from "./export.ts";
 import { lockHolder, lockPath } from "./lock.ts";
 import { stepsOf } from "./loop.ts";
 import { metricsPath } from "./metrics-log.ts";
-import { type EpochRecord, epochRecord, type HistoryRecord, historyRecord } from "./records.ts";
+import { type EpochRecord, epochRecord, type HistoryRecord, historyRecord, isExhausted } from "./records.ts";
 
 /** At `step` of `steps` (null before the first record), of the last checkpoint: `stopped` can be resumed, `running` is under way. */
 export type RunState =
@@ -37,8 +38,11 @@ export const isRun = (folder: string): boolean => existsSync(configPath(folder))
 /** The runs in `folder`: itself, if it is one, and the folders right inside it, by name. Errors: UserError when there is no such folder. */
 export function listRuns(folder: string): Run[] {
   if (!existsSync(folder) || !statSync(folder).isDirectory()) throw new UserError(`runs: there is no folder ${folder}`);
-  const inside = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  const folders = [folder, ...inside.map(({ name }) => join(folder, name)).sort()];
+  // Also those that links lead to.
+  const inside = readdirSync(folder)
+    .map((name) => join(folder, name))
+    .filter((path) => statIfPossible(path)?.isDirectory() === true);
+  const folders = [folder, ...inside.sort()];
   return folders.filter(isRun).map(readRun);
 }
 
@@ -108,7 +112,8 @@ function stateOf({ problem, isFinished, position, isRunning }: Findings): RunSta
     return isRunning ? { kind: "running", step: 0, steps: null } : { kind: "broken", reason: "it ended before its first checkpoint" };
   const last = position.history.at(-1);
   const steps = last ? stepsOf(position.config, Math.round(last.step / last.epoch)) : null;
-  if (!isRunning && steps !== null && position.step >= steps)
+  const isTrained = (steps !== null && position.step >= steps) || isExhausted(position.epochs, position.config.patience);
+  if (!isRunning && isTrained)
     return { kind: "broken", reason: "trained to the end, but without a model file: --resume makes it, or says why not" };
   return { kind: isRunning ? "running" : "stopped", step: position.step, steps };
 }

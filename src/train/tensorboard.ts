@@ -1,4 +1,4 @@
-import { appendFileSync, readdirSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, readdirSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
@@ -66,9 +66,19 @@ const losses = ({ loss, parts, trainAccuracy }: NamedMetrics, prefix: string): R
   [`${prefix}/accuracy`]: trainAccuracy,
 });
 
+const prefix = "events.out.tfevents.";
+
+/** Those of all sessions. */
+export const eventFilesIn = (folder: string): string[] =>
+  existsSync(folder)
+    ? readdirSync(folder)
+        .filter((name) => name.startsWith(prefix))
+        .map((name) => join(folder, name))
+    : [];
+
 /** One event file of a training session; a resumed run gets a further one, which tells TensorBoard to forget what came after its start. */
 export class EventFile {
-  private readonly path: string;
+  readonly path: string;
 
   /** Errors: UserError when `folder` cannot be written. */
   constructor(folder: string, startStep: number) {
@@ -76,7 +86,7 @@ export class EventFile {
       makeFolder(folder);
       const seconds = String(Math.floor(Date.now() / 1000)).padStart(10, "0");
       // TensorBoard reads the files of a folder in the order of their names.
-      this.path = join(folder, `events.out.tfevents.${seconds}.${hostname()}.${process.pid}.${readdirSync(folder).length}`);
+      this.path = join(folder, `${prefix}${seconds}.${hostname()}.${process.pid}.${readdirSync(folder).length}`);
       const version = new BinaryWriter().tag(event.wallTime, WireType.Bit64).double(Date.now() / 1000);
       version.tag(event.fileVersion, WireType.LengthDelimited).string("brain.Event:2");
       // Forgets what an earlier session wrote of this step and later.

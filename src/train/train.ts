@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type ModelFile, readModelFile } from "../classify/model-file.ts";
 import { Interrupted, UserError } from "../core/errors.ts";
-import { writeFileAtomic } from "../core/files.ts";
+import { removeTemporaries, writeFileAtomic } from "../core/files.ts";
 import { type BatchSource, InThreadBatches } from "../data/batch-source.ts";
 import { BatchOrder } from "../data/batches.ts";
 import { holdOut } from "../data/hold-out.ts";
@@ -18,6 +18,7 @@ import { beginWith } from "./begin-with.ts";
 import {
   type Checkpoint,
   checkpointPath,
+  hasCheckpoint,
   type LoadedCheckpoint,
   loadCheckpoint,
   previousCheckpointPath,
@@ -28,10 +29,10 @@ import { channelsOf, exportedWeights, modelName, type TrainingData, uncalibrated
 import { initialState } from "./initialise.ts";
 import { lockFolder, lockName } from "./lock.ts";
 import { type LoopOptions, type LoopParts, runSteps } from "./loop.ts";
-import { MetricsLog } from "./metrics-log.ts";
+import { MetricsLog, metricsPath } from "./metrics-log.ts";
 import { type EpochRecord, type HistoryRecord, noSums } from "./records.ts";
 import { buildTrainingStep, type TrainingStep } from "./step.ts";
-import { EventFile } from "./tensorboard.ts";
+import { EventFile, eventFilesIn } from "./tensorboard.ts";
 import { validate } from "./validate.ts";
 
 export { storedPercentiles } from "./export.ts";
@@ -81,6 +82,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   requireFolder(options.out);
   const unlock = lockFolder(options.out);
   try {
+    for (const path of filesOfTraining(options.out)) removeTemporaries(path);
     const checkpoint = checkpointOf(options);
     if (checkpoint?.damage !== undefined) useOlder(checkpoint, checkpoint.damage, options);
     return await trainFrom(checkpoint, channels, options);
@@ -105,14 +107,16 @@ async function trainFrom(checkpoint: Checkpoint | undefined, channels: 1 | 3, op
   });
   const { stepsPerEpoch } = new BatchOrder(training.count, config.batchSize, config.seed);
   const start = checkpoint ?? (await freshStart(options, step, training));
-  if (!checkpoint) beginFolder(out);
-  writeFileAtomic(join(out, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
   const batches = batchesOf(training, config, start.position.step, options.batchThread ?? true);
   let trained: Checkpoint;
   try {
     const session = await startSession(step, start.state, options);
     try {
-      const parts = { session, batches, images: training, stepsPerEpoch, ...bookkeeping(step, start, split, options) };
+      const events = options.tensorboard ? new EventFile(join(out, tensorboardName), start.position.step) : undefined;
+      // Only now that nothing stands in the way.
+      if (!checkpoint) beginFolder(out, events);
+      writeFileAtomic(join(out, configName), `${JSON.stringify(config, null, 2)}\n`);
+      const parts = { session, batches, images: training, stepsPerEpoch, ...bookkeeping(step, start, split, options, events) };
       trained = await runSteps(parts, start, options);
     } finally {
       await session.release();
@@ -135,6 +139,7 @@ function requireEveryClass({ name, split, classNames, labels, count }: ImageSet)
 }
 
 function requireFolder(out: string): void {
+  if (out === "") throw new UserError("--out: expected a folder for the run, got an empty name");
   if (existsSync(out) && !statSync(out).isDirectory()) throw new UserError(`${out}: is a file; expected a folder for the run`);
 }
 
@@ -156,7 +161,8 @@ function checkpointOf({ out, resume, force, config, data }: TrainOptions): Loade
     return { ...checkpoint, position: { ...checkpoint.position, config } };
   }
   if (!force && readdirSync(out).some((name) => name !== lockName)) {
-    throw new UserError(`${out} exists and is not empty: choose another folder, go on with --resume, or overwrite with --force`);
+    const goOn = hasCheckpoint(out) ? ", go on with --resume" : "";
+    throw new UserError(`${out} exists and is not empty: choose another folder${goOn}, or overwrite with --force`);
   }
   return undefined;
 }
@@ -167,10 +173,21 @@ function useOlder({ position }: Checkpoint, damage: string, { out, onNote }: Tra
   renameSync(previousCheckpointPath(out), checkpointPath(out));
 }
 
-function beginFolder(out: string): void {
-  // What an earlier run left must not pass for this one's, should it be killed before its first checkpoint.
-  const left = [modelName, "evaluation.json", "robustness.json"].map((name) => join(out, name));
+const [configName, tensorboardName] = ["config.json", "tensorboard"];
+
+/** What a training writes bit by bit, or replaces. */
+const filesOfTraining = (out: string): string[] => [
+  checkpointPath(out),
+  previousCheckpointPath(out),
+  metricsPath(out),
+  ...[modelName, configName].map((name) => join(out, name)),
+];
+
+/** What an earlier run left must not pass for this one's, should it be killed before its first checkpoint. */
+function beginFolder(out: string, events: EventFile | undefined): void {
+  const left = [modelName, "evaluation.json", "robustness.json", "report.html"].map((name) => join(out, name));
   for (const path of [checkpointPath(out), previousCheckpointPath(out), ...left]) rmSync(path, { force: true });
+  for (const path of eventFilesIn(join(out, tensorboardName))) if (path !== events?.path) rmSync(path);
 }
 
 async function freshStart(
@@ -210,10 +227,10 @@ function bookkeeping(
   { parameters }: TrainingStep,
   { position }: Checkpoint,
   { training, validation }: TrainingData,
-  { config, out, tensorboard, threads }: TrainOptions,
+  { config, out, threads }: TrainOptions,
+  events: EventFile | undefined,
 ): Pick<LoopParts, "exported" | "validate" | "record" | "recordEpoch"> {
   const log = new MetricsLog(out, position.history, position.epochs);
-  const events = tensorboard ? new EventFile(join(out, "tensorboard"), position.step) : undefined;
   const options = { percentile: config.percentile, ...(threads === undefined ? {} : { threads }) };
   return {
     exported: (state) => exportedWeights(state, parameters, config),

@@ -2,7 +2,7 @@ import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Classifier } from "../../src/classify/classifier.ts";
-import { type ModelFile, readModelFile } from "../../src/classify/model-file.ts";
+import { floatWeights, type ModelFile, readModelFile } from "../../src/classify/model-file.ts";
 import { meanParameter } from "../../src/nn/gaussians.ts";
 import { beginWith } from "../../src/train/begin-with.ts";
 import { checkpointPath, loadCheckpoint, previousCheckpointPath } from "../../src/train/checkpoint.ts";
@@ -53,6 +53,18 @@ describe("a training that begins with another's weights", () => {
     expect(begun.note).toContain("; anew: gaussians.mean, gaussians.logSigma");
     expect(begun.state.get(meanParameter)).toEqual(state.get(meanParameter));
     expect(begun.state.get("encoder.linear1.weight")).toEqual(earlier.state.get("encoder.linear1.weight"));
+  });
+
+  it.each([
+    ["averages", tinyConfig({ epochs: 3, ema: 0.95, learningRate: 0.03, schedule: "constant" })],
+    ["best epoch's", tinyConfig({ epochs: 3, validation: 0.3, keep: "best-validation", learningRate: 0.03, schedule: "constant" })],
+  ])("has the %s weights where its model has them", async (_, config) => {
+    const out = temporaryFolder();
+    const { model } = await train({ config: { ...config, thresholdsFor: "all-classes" }, data, out });
+    const { parameters, state } = freshOf({});
+    const [begun, last] = [(await beginWith(out, parameters, state, seen)).state, loadCheckpoint(out).state];
+    expect(begun.get(meanParameter)!.data).toEqual(floatWeights(model, "test").get(meanParameter));
+    expect(begun.get(meanParameter)!.data).not.toEqual(last.get(meanParameter)!.data);
   });
 
   it("says so when the newest checkpoint is damaged and the one before it serves", async () => {

@@ -139,7 +139,7 @@ describe("train", () => {
     const out = temporaryFolder();
     writeFileSync(join(out, "something"), "");
     await expect(train({ config: tinyConfig(), data, out })).rejects.toThrow(
-      `${out} exists and is not empty: choose another folder, go on with --resume, or overwrite with --force`,
+      `${out} exists and is not empty: choose another folder, or overwrite with --force`,
     );
   });
 

@@ -6,6 +6,7 @@ import { chosenTrainings, parseStudy, type Study } from "../../ablate/study.ts";
 import { writeStudy } from "../../ablate/write.ts";
 import { commandLine } from "../../core/circumstances.ts";
 import { Interrupted } from "../../core/errors.ts";
+import { requireWritable } from "../../core/files.ts";
 import { readMapping } from "../config-file.ts";
 import { dataDirOption, threadsOption, wordList } from "../options.ts";
 import { note, ProgressLine, printLine } from "../output.ts";
@@ -46,6 +47,7 @@ async function runAblate(path: string, options: AblateCommandOptions): Promise<v
   const study = parseStudy(readMapping(path, path, "the keys of a study, for example data, seeds and variants"), path);
   // A mistake in --only is better known before data is loaded.
   chosenTrainings(study, only);
+  requireWritable(`${out}.json`);
   const data = await loadStudyData(study, { ...locations(options), load: loadWithProgress });
   const line = new ProgressLine();
   try {

@@ -9,7 +9,7 @@ import { loadForAttack } from "../attack/model.ts";
 import { attackOnce } from "../attack/one.ts";
 import { addSettingOptions, epsilonList, givenSettings, keyValue } from "../attack/settings.ts";
 import { attackStandard } from "../attack/standard.ts";
-import { dataDirOption, dataOption, machineOptions, numberList, positiveWholeNumber, wholeNumber } from "../options.ts";
+import { dataDirOption, dataOption, machineOptions, named, numberList, positiveWholeNumber, wholeNumber } from "../options.ts";
 import { ownImageOptions } from "../own-images.ts";
 
 export function addAttack(program: Command): void {
@@ -19,7 +19,7 @@ export function addAttack(program: Command): void {
     .description(
       "Attacks the images that a model file classifies correctly, and says how many come out wrong, how many of those are rejected, and how many evade the reject rule. Settings of an attack (--list --attack NAME shows them) are options as well: --steps 200, or --set steps=200.",
     )
-    .addOption(new Option("--attack <name>", `which: ${attackNames.join(", ")}`))
+    .addOption(named("--attack <name>", "which", attackNames))
     .option("--list", "say what attacks there are (or what the one of --attack is): source, settings")
     .option("--standard", "run the fixed suite of attacks, of each image the worst counts")
     .addOption(dataOption(false))
@@ -34,7 +34,7 @@ export function addAttack(program: Command): void {
     .option("--carry-over", "leave alone at a larger epsilon what gave way at a smaller one: its adversarial lies within both")
     .option("--targeted", "aim at a class per image")
     .option("--targets <rule>", `classes aimed at: ${targetRules.join(", ")}, or a class by name (default: random)`)
-    .option("--criterion <name>", `when an image is adversarial: ${[...criteria.keys()].join(", ")} (default: the attack's own)`)
+    .addOption(named("--criterion <name>", "when an image is adversarial (default: the attack's own)", [...criteria.keys()]))
     .option("--set <key=value>", "a setting of the attack, as often as needed", keyValue)
     .option(
       "--percentile <p,...>",

@@ -1,8 +1,8 @@
-import { type Command, Option } from "commander";
+import { Argument, type Command, Option } from "commander";
 import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import { contactSheet } from "../../data/contact-sheet.ts";
-import { getDataset } from "../../data/get.ts";
+import { getDataset, gettable } from "../../data/get.ts";
 import type { ImageSet } from "../../data/image-set.ts";
 import { datasetNames, publishedSet, splitNames } from "../../data/published.ts";
 import { findSet, type LoadOptions, type Split } from "../../data/registry.ts";
@@ -75,11 +75,12 @@ interface GetCommandOptions extends Reporting {
 
 function addGet(data: Command): void {
   data
-    .command("get <name>")
+    .command("get")
     .summary("download a data set, or copy it from files you have")
     .description(
       "Downloads a data set from where its makers publish it, or copies it with --from, checks every file by SHA-256 and puts it where its name is looked for. What was there already stays; a download that was stopped goes on where it was.",
     )
+    .addArgument(new Argument("<name>", "which data set").choices(gettable).argParser((text: string) => text))
     .option("--to <folder>", "put the files here (default: ~/.cache/sdim/<name>)")
     .addOption(new Option("--from <folder|archive>", "copy the files from here, in place of a download").conflicts("baseUrl"))
     .option("--base-url <address>", "download from this mirror, which has the files under their published names")

@@ -201,7 +201,10 @@ export async function trainWithProgress(machine: TrainingMachine, config: TrainC
           view.end();
           line.show(`calibrating: ${done} of ${total} images scored`, done === total);
         },
-        onNote: note,
+        onNote: (text) => {
+          line.end();
+          note(text);
+        },
       });
     });
     const earlyEnd = describeEarlyEnd(result.epochs, config.patience);
