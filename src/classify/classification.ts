@@ -66,6 +66,9 @@ export async function classifyWith(
   }
   if (!Number.isInteger(batchSize) || batchSize < 1)
     throw new UserError(`batchSize: expected a whole number of images, at least 1, got ${batchSize}`);
+  if (!(pixels instanceof Uint8Array || (pixels as unknown) instanceof Uint8ClampedArray))
+    throw new UserError("images: expected pixels as a Uint8Array [count, height, width, channels], from 0 to 255");
+  if (!Number.isInteger(count)) throw new UserError(`images: expected count, a whole number of images, got ${count}`);
   const perImage = height * width * channels;
   if (perImage === 0 || pixels.length !== count * perImage) {
     throw new UserError(`images: expected ${count} x ${height} x ${width} x ${channels} pixels, got ${pixels.length} values`);

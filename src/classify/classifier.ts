@@ -1,14 +1,21 @@
+import { fileURLToPath } from "node:url";
 import { messageOf, UserError } from "../core/errors.ts";
+import { requireKnownKeys } from "../core/names.ts";
 import { type Provider, Session, tensor } from "../runtime/session.ts";
 import type { ModelCard } from "./card.ts";
 import { type Classification, type ClassifyOptions, classifyWith, deciding, type ImageBatch } from "./classification.ts";
-import { encodeModelFile, logPriorsOf, type ModelFile, readModelFile } from "./model-file.ts";
+import { decodeModelFile, encodeModelFile, logPriorsOf, type ModelFile, readModelFile } from "./model-file.ts";
 
 export type { Classification, ClassifyOptions, ImageBatch } from "./classification.ts";
 
 export interface ClassifierOptions {
   readonly provider?: Provider;
   readonly threads?: number;
+}
+
+function fileOf(model: string | Uint8Array | ModelFile): ModelFile {
+  if (typeof model === "string") return readModelFile(model);
+  return model instanceof Uint8Array ? decodeModelFile(model, "the model's bytes") : model;
 }
 
 /** A trained classifier that can say "I don't know": images in, verdicts out. */
@@ -25,18 +32,22 @@ export class Classifier {
     this.session = session;
   }
 
-  /** From a path or a file in memory. Errors: UserError when it is not a model of ours or is damaged. */
-  static async load(model: string | ModelFile, options: ClassifierOptions = {}): Promise<Classifier> {
-    const file = typeof model === "string" ? readModelFile(model) : model;
+  /** From a path, a file: URL, the bytes of a file, or a file that was read. Errors: UserError when it is not a model of ours or is damaged. */
+  static async load(model: string | URL | Uint8Array | ModelFile, options: ClassifierOptions = {}): Promise<Classifier> {
+    requireKnownKeys("Classifier.load", options, ["provider", "threads"]);
+    const path = model instanceof URL ? fileURLToPath(model) : model;
+    const file = fileOf(path);
     try {
       return new Classifier(file, await Session.create(encodeModelFile(file), options));
     } catch (error) {
-      throw typeof model === "string" ? new UserError(`${model}: ${messageOf(error)}`, { cause: error }) : error;
+      throw typeof path === "string" ? new UserError(`${path}: ${messageOf(error)}`, { cause: error }) : error;
     }
   }
 
   /** Errors: UserError when the images have another number of channels than the model, or no pixels, or the card lacks the thresholds asked for. */
   async classify(images: ImageBatch, options: ClassifyOptions = {}): Promise<Classification> {
+    requireKnownKeys("classify", options, ["batchSize", "onProgress", "percentile", "thresholdsFrom"]);
+    if (this.released) throw new UserError("classify: this classifier was released; load another");
     const decide = deciding(this.card, options);
     const run = (pixels: Uint8Array, shape: readonly number[]) => this.session.run({ images: tensor("uint8", pixels, shape) });
     return decide(await classifyWith(run, this.card, images, options));

@@ -31,6 +31,8 @@ export class InputGradients {
 
   /** Batches of a multiple of 16 are fastest. Errors: UserError when the file is not a model of ours, or an export whose weights are no floats. */
   static async load(model: string | ModelFile, batchSize: number, options: ClassifierOptions = {}): Promise<InputGradients> {
+    if (!Number.isInteger(batchSize) || batchSize < 1)
+      throw new UserError(`batchSize: expected a whole number of images, at least 1, got ${batchSize}`);
     const file = typeof model === "string" ? readModelFile(model) : model;
     const { outputs } = buildInputGradient(file.card.model, batchSize);
     const weights = floatWeights(file, "input gradients");

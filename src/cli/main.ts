@@ -3,7 +3,8 @@ import { exitCodes, run } from "./run.ts";
 // A reader that has seen enough (`| head`) is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(exitCodes.done);
-  throw error;
+  process.stderr.write(`sdim: cannot write the output: ${error.message}\n`);
+  process.exit(exitCodes.failure);
 });
 
 // Nor is one that no longer listens to progress: the work goes on.

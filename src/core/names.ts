@@ -18,3 +18,8 @@ function nearestOf(value: string, known: readonly string[]): string | undefined 
   const nearest = known[away.indexOf(least)];
   return nearest !== undefined && least <= Math.max(2, nearest.length / 3) ? nearest : undefined;
 }
+
+/** Errors: UserError for a key that is none of `known`, with the nearest: what a compiler would say, to those who have none. */
+export function requireKnownKeys(what: string, given: object, known: readonly string[]): void {
+  for (const key of Object.keys(given)) oneOf(`option of ${what}`, key, known);
+}

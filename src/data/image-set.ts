@@ -56,6 +56,8 @@ export interface ImageSet {
   /** Class index of each image. */
   readonly labels: Int32Array;
   readonly classNames: readonly string[];
+  /** Whether its files do not say what the classes are called, so that they have numbers for names. */
+  readonly areClassesNumbered?: boolean;
   /** SHA-256 over shape, pixels and labels, hexadecimal. */
   readonly fingerprint: string;
   /** For images from a user's own files. */
@@ -82,6 +84,16 @@ export function imageSet(parts: ImageSetParts): ImageSet {
   const hash = createHash("sha256").update(`${count} ${height} ${width} ${channels} ${classNames.length}\n`);
   hash.update(pixels).update(new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength));
   return { ...parts, count, fingerprint: hash.digest("hex") };
+}
+
+/**
+ * The set with the classes that a model knows: the names are its own, or the model's where its files have none. Errors: UserError that says
+ * which classes are whose. `what`: who asks.
+ */
+export function withClasses(set: ImageSet, classNames: readonly string[], what: string): ImageSet {
+  if (set.classNames.join("\n") === classNames.join("\n")) return set;
+  if (set.areClassesNumbered && set.classNames.length === classNames.length) return { ...set, classNames, areClassesNumbered: false };
+  throw new UserError(`${what}: the model knows the classes ${classNames.join(", ")}; ${set.name} has ${set.classNames.join(", ")}`);
 }
 
 /** The images at `indices`, in that order. Errors: UserError for an index that is none of the set's. */

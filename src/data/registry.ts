@@ -109,7 +109,8 @@ function splitOf(name: string, split: Split): PublishedSplit {
 }
 
 async function loadFile(path: string, split: Split): Promise<ImageSet> {
-  if (path.endsWith(".bin")) return imageSet({ name: path, split, classNames: numbered(10), ...parseCifar(readFile(path), path) });
+  if (path.endsWith(".bin"))
+    return imageSet({ name: path, split, classNames: numbered(10), areClassesNumbered: true, ...parseCifar(readFile(path), path) });
   if (path.endsWith(".tar.gz")) return loadFiles(path, "cifar", split);
   throw new UserError(`${path}: expected a folder, a CSV of file,label, a .bin file of CIFAR10's records, or CIFAR10's archive (.tar.gz)`);
 }
@@ -124,7 +125,7 @@ async function loadFiles(folder: string, format: Format, split: Split): Promise<
     throw new UserError(`${folder}: expected ${layout.endings.map((ending) => `${file}${ending}`).join(" or ")} in this folder`);
   }
   const decoded = decode(format, await readAll(place, files));
-  return imageSet({ name: folder, split, classNames: await classesOf(folder, format), ...decoded });
+  return imageSet({ name: folder, split, classNames: await classesOf(folder, format), areClassesNumbered: format === "idx", ...decoded });
 }
 
 /** Every file asked for. Errors: UserError for one that an archive lacks. */

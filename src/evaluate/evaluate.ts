@@ -2,7 +2,8 @@ import { calibrationsOf, sourceOf, thresholdsAt, usualPercentiles } from "../cla
 import type { ModelCard } from "../classify/card.ts";
 import type { Classification, Classifier } from "../classify/classifier.ts";
 import { TrainingFailed, UserError } from "../core/errors.ts";
-import type { ImageSet } from "../data/image-set.ts";
+import { requireKnownKeys } from "../core/names.ts";
+import { type ImageSet, withClasses } from "../data/image-set.ts";
 import type { Evaluation, Thresholds } from "./evaluation.ts";
 import { evaluateInDistribution, type InDistributionOptions, requireRisksAndCoverages } from "./in-distribution.ts";
 import { type BootstrapOptions, resolveBootstrap } from "./metrics/bootstrap.ts";
@@ -32,15 +33,12 @@ export interface EvaluationRun {
  * (`convertChannels` makes them fit), the model has no thresholds at a percentile, an option is out of
  * range; TrainingFailed when it gives numbers that cannot be compared (NaN).
  */
-export async function evaluate(classifier: Classifier, data: ImageSet, options: EvaluateOptions = {}): Promise<EvaluationRun> {
+export async function evaluate(classifier: Classifier, given: ImageSet, options: EvaluateOptions = {}): Promise<EvaluationRun> {
+  requireKnownKeys("evaluate", options, ["ood", "percentiles", "model", "bootstrap", "onProgress", "risks", "coverages"]);
   const { card, logPriors } = classifier;
   const { ood = [], percentiles = usualPercentiles(card), model = "", onProgress, risks, coverages } = options;
   const thresholds = thresholdsOf(card, percentiles);
-  if (data.classNames.join("\n") !== card.classNames.join("\n")) {
-    throw new UserError(
-      `evaluate: the model knows the classes ${card.classNames.join(", ")}; ${data.name} has ${data.classNames.join(", ")}`,
-    );
-  }
+  const data = withClasses(given, card.classNames, "evaluate");
   for (const set of [data, ...ood]) requireChannels(set, card.model.channels);
   const bootstrap = resolveBootstrap(options.bootstrap);
   requireRisksAndCoverages(options);

@@ -2,8 +2,7 @@ import { calibrationsOf, sourceOf, withCalibration, withOnlyCalibration } from "
 import type { CalibrationSource, ThresholdScope } from "../classify/card.ts";
 import { type Classification, Classifier } from "../classify/classifier.ts";
 import { type ModelFile, rejecting, withCard, withStatistics, withTestTimeFlip } from "../classify/model-file.ts";
-import { UserError } from "../core/errors.ts";
-import type { ImageSet } from "../data/image-set.ts";
+import { type ImageSet, withClasses } from "../data/image-set.ts";
 import type { RejectScore } from "../nn/reject-score.ts";
 import { fitPenalty, withPenalty } from "./penalty.ts";
 import { classThresholds, requirePercentile } from "./thresholds.ts";
@@ -37,12 +36,8 @@ export interface CalibratedModel {
  * Errors: UserError when classes or channels differ from the model's, a class has no correctly classified sample, or the model cannot reject by what
  * is asked (see `rejecting`).
  */
-export async function calibrateModel(given: ModelFile, data: ImageSet, options: CalibrateOptions): Promise<CalibratedModel> {
-  if (data.classNames.join("\n") !== given.card.classNames.join("\n")) {
-    throw new UserError(
-      `calibration: the model knows the classes ${given.card.classNames.join(", ")}; ${data.name} has ${data.classNames.join(", ")}`,
-    );
-  }
+export async function calibrateModel(given: ModelFile, images: ImageSet, options: CalibrateOptions): Promise<CalibratedModel> {
+  const data = withClasses(images, given.card.classNames, "calibration");
   for (const one of [options.percentile, ...options.percentiles]) requirePercentile(one);
   const { file, classification } = await scored(given, data, options);
   const { card } = file;

@@ -1,3 +1,4 @@
+import { commandLine } from "../core/circumstances.ts";
 import { Interrupted } from "../core/errors.ts";
 import type { Batch, BatchSource } from "../data/batch-source.ts";
 import type { ImageSet } from "../data/image-set.ts";
@@ -39,6 +40,8 @@ export interface LoopOptions {
   readonly config: TrainConfig;
   /** Folder for the checkpoints and metrics.jsonl. */
   readonly out: string;
+  /** What the errors of a training that was stopped say goes on with it. Default: `sdim train --out <out> --resume`. */
+  readonly resumeCommand?: string;
   /** Aborting it saves a checkpoint and throws Interrupted. */
   readonly signal?: AbortSignal;
   /** Steps between two checkpoints; none unless given. */
@@ -49,6 +52,9 @@ export interface LoopOptions {
   /** After every epoch. */
   readonly onEpoch?: (record: EpochRecord) => void;
 }
+
+export const resumeCommandOf = ({ out, resumeCommand = commandLine("sdim", ["train", "--out", out, "--resume"]) }: LoopOptions): string =>
+  resumeCommand;
 
 /** What a loop runs on. */
 export interface LoopParts {
@@ -123,7 +129,7 @@ export async function runSteps(parts: LoopParts, start: Checkpoint, options: Loo
   while (step < steps && !isExhausted(epochs, config.patience)) {
     if (signal?.aborted) {
       await save(step);
-      throw new Interrupted(`stopped after ${step} of ${steps} steps; go on with: sdim train --out ${out} --resume`);
+      throw new Interrupted(`stopped after ${step} of ${steps} steps; go on with: ${resumeCommandOf(options)}`);
     }
     const learningRate = learningRateAt(config.schedule, config.learningRate, step, steps);
     const metrics = await session.step(feeds.of(await batches.take(step), learningRate));

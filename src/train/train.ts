@@ -28,7 +28,7 @@ import { lossConfigOf, modelConfigOf, savedConfigSchema, type TrainConfig, withC
 import { channelsOf, exportedWeights, modelName, type TrainingData, uncalibratedModel, writeModel } from "./export.ts";
 import { initialState } from "./initialise.ts";
 import { lockFolder, lockName } from "./lock.ts";
-import { type LoopOptions, type LoopParts, runSteps } from "./loop.ts";
+import { type LoopOptions, type LoopParts, resumeCommandOf, runSteps } from "./loop.ts";
 import { MetricsLog, metricsPath } from "./metrics-log.ts";
 import { type EpochRecord, type HistoryRecord, noSums } from "./records.ts";
 import { buildTrainingStep, type TrainingStep } from "./step.ts";
@@ -286,7 +286,7 @@ async function finish(
   const draft = uncalibratedModel(weights, step.parameters, position, split);
   const { model, modelPath } = await writeModel(draft, split, config, out, {
     onProgress: (done, total) => {
-      if (signal?.aborted) throw new Interrupted(`stopped before it was calibrated; go on with: sdim train --out ${out} --resume`);
+      if (signal?.aborted) throw new Interrupted(`stopped before it was calibrated; go on with: ${resumeCommandOf(options)}`);
       onCalibrate?.(done, total);
     },
     ...(onNote ? { onNote } : {}),

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import * as web from "onnxruntime-web";
 import { beforeAll, describe, expect, it } from "vitest";
 import { Classifier } from "../../src/classify/classifier.ts";
@@ -52,6 +53,32 @@ describe("a model file", () => {
       ["representation", 1, ["N", 8]],
     ]);
     expect(tensorsOf(readModelFile(path)).has("encoder.stage1.block1.conv1.weight")).toBe(true);
+  });
+
+  it("is loaded from its path, its address and its bytes, and used until it is released", async () => {
+    const images = randomImages(2, 28, 28);
+    const answers = [];
+    for (const source of [path, pathToFileURL(path), readFileSync(path), readModelFile(path)]) {
+      const classifier = await Classifier.load(source, { threads: 1 });
+      answers.push(await classifier.classify(images));
+      await classifier.release();
+      await expect(classifier.classify(images)).rejects.toThrow("classify: this classifier was released; load another");
+    }
+    for (const answer of answers) expect(answer).toEqual(answers[0]);
+    await expect(Classifier.load(readFileSync(path).subarray(9))).rejects.toThrow(/the model's bytes/);
+  });
+
+  it("says what is wrong to callers without a compiler", async () => {
+    const classifier = await Classifier.load(path, { threads: 1 });
+    const images = randomImages(2, 28, 28);
+    const floats = { ...images, pixels: Float32Array.from(images.pixels) as unknown as Uint8Array };
+    await expect(classifier.classify(floats)).rejects.toThrow("images: expected pixels as a Uint8Array");
+    await expect(classifier.classify({ ...images, count: undefined as unknown as number })).rejects.toThrow("images: expected count");
+    const mistyped = { percentil: 2 } as object;
+    await expect(classifier.classify(images, mistyped)).rejects.toThrow('did you mean "percentile"?');
+    await expect(Classifier.load(path, { thread: 1 } as object)).rejects.toThrow('did you mean "threads"?');
+    await expect(InputGradients.load(path, undefined as unknown as number)).rejects.toThrow("batchSize: expected a whole number");
+    await classifier.release();
   });
 
   it.each([

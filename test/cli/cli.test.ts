@@ -1,5 +1,6 @@
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, copyFileSync, cpSync, existsSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { encodeModelFile, readModelFile, withCard } from "../../src/classify/model-file.ts";
@@ -210,7 +211,20 @@ describe("good paths", () => {
 });
 
 describe("stopping and going on", () => {
-  const args = (out: string) => ["train", "--data", data, "--out", out, "--epochs", "40", ...tiny, "--checkpoint-every", "3"];
+  const args = (out: string) => [
+    "train",
+    "--data",
+    data,
+    "--out",
+    out,
+    "--epochs",
+    "40",
+    ...tiny,
+    "--threads",
+    "1",
+    "--checkpoint-every",
+    "3",
+  ];
   const untilCheckpoint = async (out: string) => {
     while (!existsSync(join(out, "checkpoint.safetensors"))) await new Promise((resolve) => setTimeout(resolve, 30));
   };
@@ -226,14 +240,14 @@ describe("stopping and going on", () => {
     child.kill("SIGINT");
     const { code, stderr } = await finished;
     expect(code).toBe(130);
-    expect(stderr).toMatch(/stopped after \d+ of 360 steps; go on with: sdim train --out .* --resume/);
+    const goOn = /stopped after \d+ of 360 steps; go on with: sdim (train --out .* --resume --threads 1)/.exec(stderr)![1]!;
     const refused = await sdim("train", "--out", out, "--resume", "--epochs", "41");
     expect([refused.code, refused.stderr]).toEqual([
       2,
       expect.stringContaining("--resume goes on with the run's own config; leave out epochs"),
     ]);
     const before = step(out);
-    const again = start(["train", "--out", out, "--resume", "--checkpoint-every", "3"]);
+    const again = start([...goOn.split(" "), "--checkpoint-every", "3"]);
     while (step(out) <= before) await new Promise((resolve) => setTimeout(resolve, 30));
     again.child.kill("SIGTERM");
     expect((await again.finished).code).toBe(130);
@@ -333,5 +347,13 @@ describe("mistakes exit with 2 and say what to do", () => {
   it("a place that cannot be written", async () => {
     const { code, stderr } = await sdim("evaluate", model, "--data", data, "--out", "package.json/evaluation.json");
     expect([code, stderr]).toEqual([2, expect.stringContaining("cannot write package.json/evaluation.json")]);
+  });
+
+  it("an output that cannot be written", () => {
+    const full = openSync("/dev/full", "w");
+    const args = ["--import", "tsx", "src/cli/main.ts", "data", "list"];
+    const { status, stderr } = spawnSync(process.execPath, args, { stdio: ["ignore", full, "pipe"], encoding: "utf8" });
+    closeSync(full);
+    expect([status, stderr]).toEqual([1, "sdim: cannot write the output: ENOSPC: no space left on device, write\n"]);
   });
 });

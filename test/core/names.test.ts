@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { UserError } from "../../src/core/errors.ts";
-import { oneOf } from "../../src/core/names.ts";
+import { oneOf, requireKnownKeys } from "../../src/core/names.ts";
 
 const datasets = ["mnist", "fashion-mnist", "cifar10"] as const;
 
@@ -22,4 +22,11 @@ it("oneOf guesses nothing where nothing is near", () => {
 it("oneOf does not ignore case or spaces", () => {
   expect(() => oneOf("data set", "MNIST", datasets)).toThrow('did you mean "mnist"?');
   expect(() => oneOf("data set", "mnist ", datasets)).toThrow('did you mean "mnist"?');
+});
+
+it("requireKnownKeys names the key that is none, and the nearest", () => {
+  expect(() => requireKnownKeys("classify", { percentil: 2 }, ["batchSize", "percentile"])).toThrow(
+    new UserError('unknown option of classify "percentil": did you mean "percentile"? Known: batchSize, percentile'),
+  );
+  requireKnownKeys("classify", { batchSize: undefined }, ["batchSize", "percentile"]);
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { BatchOrder } from "../../src/data/batches.ts";
-import { gatherLabels, type ImageSet, imageSet, subset, takeFirst } from "../../src/data/image-set.ts";
+import { gatherLabels, type ImageSet, imageSet, subset, takeFirst, withClasses } from "../../src/data/image-set.ts";
 
 const make = (pixels: readonly number[], labels: readonly number[]) =>
   imageSet({
@@ -34,6 +34,17 @@ describe("imageSet", () => {
     );
     expect(new Set(prints).size).toBe(3);
     expect(make([1, 2, 3, 4], [0, 1]).fingerprint).toBe(prints[0]);
+  });
+
+  it("takes a model's classes where its files name none, and no others", () => {
+    const named = make([1, 2, 3, 4], [0, 1]);
+    expect(withClasses(named, ["a", "b"], "evaluate")).toBe(named);
+    const refusal = "evaluate: the model knows the classes cat, dog; toy has a, b";
+    expect(() => withClasses(named, ["cat", "dog"], "evaluate")).toThrow(refusal);
+    const numbered = subset({ ...named, areClassesNumbered: true }, [1]);
+    const { classNames, fingerprint } = withClasses(numbered, ["cat", "dog"], "evaluate");
+    expect([classNames, fingerprint]).toEqual([["cat", "dog"], numbered.fingerprint]);
+    expect(() => withClasses(numbered, ["cat", "dog", "cow"], "evaluate")).toThrow("cat, dog, cow");
   });
 
   it("gives subsets in the order asked for", () => {

@@ -31,7 +31,7 @@ describe("a folder with CIFAR10's files", () => {
     // The first pixel of the third batch's image: (100 c + 40) mod 256.
     expect([...train.pixels.subarray(3 * 3072, 3 * 3072 + 3)]).toEqual([40, 140, 240]);
     expect([...test.labels]).toEqual([5, 4]);
-    expect([test.classNames[0], test.classNames[9]]).toEqual(["airplane", "truck"]);
+    expect([test.classNames[0], test.classNames[9], test.areClassesNumbered]).toEqual(["airplane", "truck", false]);
   };
 
   it("is read, batches in order", async () => {
@@ -99,7 +99,7 @@ describe("a .bin file of records", () => {
     writeFileSync(path, cifarRecords([7, 0]));
     const [train, test] = [await loadDataset(path, "train"), await loadDataset(path, "test")];
     expect([train.split, test.split, train.fingerprint === test.fingerprint]).toEqual(["train", "test", true]);
-    expect([[...test.labels], test.classNames[9], test.name]).toEqual([[7, 0], "9", path]);
+    expect([[...test.labels], test.classNames[9], test.name, test.areClassesNumbered]).toEqual([[7, 0], "9", path, true]);
   });
 
   it("and no file of another kind", async () => {

@@ -2,7 +2,7 @@ import type { Samples } from "../../attacks/attack.ts";
 import { sizeOfImage } from "../../attacks/distance.ts";
 import { networkImages } from "../../attacks/samples.ts";
 import { UserError } from "../../core/errors.ts";
-import { type ImageSet, takeFirst } from "../../data/image-set.ts";
+import { type ImageSet, takeFirst, withClasses } from "../../data/image-set.ts";
 import type { Split } from "../../data/registry.ts";
 import { type DataOptions, loadOptions, loadWithProgress, optionsOfModel, requireOwnImages } from "../own-images.ts";
 import type { LoadedModel } from "./model.ts";
@@ -21,11 +21,9 @@ export async function loadSamples(
   options: DataOptions & { readonly split: Split; readonly count?: number; readonly usual?: number },
 ): Promise<{ readonly data: ImageSet; readonly samples: Samples }> {
   const { count: asked, usual = usualCount, split } = options;
-  const all = await loadWithProgress(spec, split, loadOptions(options, optionsOfModel(card)));
-  requireOwnImages(options, [all]);
-  if (all.classNames.join("\n") !== card.classNames.join("\n")) {
-    throw new UserError(`attack: the model knows the classes ${card.classNames.join(", ")}; ${all.name} has ${all.classNames.join(", ")}`);
-  }
+  const loaded = await loadWithProgress(spec, split, loadOptions(options, optionsOfModel(card)));
+  requireOwnImages(options, [loaded]);
+  const all = withClasses(loaded, card.classNames, "attack");
   if (asked !== undefined && (asked < 1 || asked > all.count)) {
     throw new UserError(`count: expected 1 to ${all.count}, as many images as ${all.name} (${all.split}) has, got ${asked}`);
   }

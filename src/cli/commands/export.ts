@@ -72,7 +72,7 @@ export function addExport(program: Command): void {
     .option("--json", "print the record as JSON on stdout")
     .addHelpText(
       "after",
-      "\nExamples:\n  $ sdim export models/mnist/model.onnx --format onnx-int8 --data mnist --ood fashion-mnist --out mnist-int8.onnx\n  $ sdim export models/mnist/model.onnx --format onnx-fp16 --weights-only --out mnist-half.onnx\n  $ sdim export mnist-int8.onnx --format triton --name mnist --out repository\n  $ sdim export models/mnist/model.onnx --format kserve --name mnist --storage-uri pvc://models/repository --out repository",
+      "\nExamples:\n  $ sdim export models/mnist/model.onnx --format onnx-int8 --data mnist --ood fashion-mnist --out mnist-int8.onnx\n  $ sdim export models/mnist/model.onnx --format onnx-fp16 --weights-only --out mnist-half.onnx\n  $ sdim export mnist-int8.onnx --format triton --name mnist --out repository\n  $ sdim export models/mnist/model.onnx --format kserve --name mnist --storage-uri pvc://models/mnist --out kserve",
     );
   oodOptions(command).option("--seed <n>", "of the synthetic sets", wholeNumber, 0);
   ownImageOptions(command, false).action(async (path: string, options: ExportCommandOptions) => {

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { Classifier } from "../../classify/classifier.ts";
 import { encodeModelFile, type ModelFile, withCard } from "../../classify/model-file.ts";
+import { commandLine } from "../../core/circumstances.ts";
 import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import { holdOut } from "../../data/hold-out.ts";
@@ -127,7 +128,7 @@ async function runTrain(options: TrainCommandOptions & Record<string, unknown>):
   // Before training: what is wrong with it is better known now than hours later.
   const test = await testSplit(spec, whole, whole.origin ? { ...loading, ...whole.origin.choices } : loading);
   const config = options.resume ? start.config : fitted(start.config, data, options);
-  const result = await trainWithProgress(options, config, data);
+  const result = await trainWithProgress({ ...options, resumeCommand: resumeCommand(options) }, config, data);
   const accuracy = result.model.card.measured["testAccuracy"] ?? (test && (await measure(result, test, options.threads)));
   if (options.json) {
     const { card } = result.model;
@@ -146,6 +147,13 @@ async function runTrain(options: TrainCommandOptions & Record<string, unknown>):
     const measured = accuracy === undefined ? "" : `, test accuracy ${(100 * accuracy).toFixed(2)}%`;
     printLine(`${result.modelPath}: trained in ${duration(result.elapsedSeconds)}${measured}`);
   }
+}
+
+/** With what a checkpoint does not hold, and the same result depends on. */
+function resumeCommand({ out, limit, dataDir, provider, threads }: TrainCommandOptions): string {
+  const given = Object.entries({ limit, "data-dir": dataDir, provider: provider === "cpu" ? undefined : provider, threads });
+  const more = given.flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, String(value)]));
+  return commandLine("sdim", ["train", "--out", out, "--resume", ...more]);
 }
 
 /** Batches and epochs that neither options nor preset name suit the number of images. */
@@ -169,11 +177,12 @@ export interface TrainingMachine {
   readonly from?: string;
   readonly force?: boolean;
   readonly checkpointEvery?: number;
+  readonly resumeCommand?: string;
 }
 
 /** Trains with a progress line on stderr; Ctrl-C and SIGTERM save a checkpoint and stop. */
 export async function trainWithProgress(machine: TrainingMachine, config: TrainConfig, data: ImageSet): Promise<TrainResult> {
-  const { threads, checkpointEvery, checkpointMinutes, tensorboard, provider, resume, from, force } = machine;
+  const { threads, checkpointEvery, checkpointMinutes, tensorboard, provider, resume, from, force, resumeCommand } = machine;
   const view = new TrainingView();
   const line = new ProgressLine();
   const heldOut = config.validation > 0 ? `, ${percent(config.validation)} of every class held out,` : "";
@@ -192,6 +201,7 @@ export async function trainWithProgress(machine: TrainingMachine, config: TrainC
         ...(resume === undefined ? {} : { resume }),
         ...(from === undefined ? {} : { from }),
         ...(force === undefined ? {} : { force }),
+        ...(resumeCommand === undefined ? {} : { resumeCommand }),
         ...(checkpointEvery === undefined ? {} : { checkpointEverySteps: checkpointEvery }),
         ...(checkpointMinutes === undefined ? {} : { checkpointEveryMinutes: checkpointMinutes }),
         ...(tensorboard === undefined ? {} : { tensorboard }),
