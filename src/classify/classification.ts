@@ -66,7 +66,8 @@ export async function classifyWith(
   }
   if (!Number.isInteger(batchSize) || batchSize < 1)
     throw new UserError(`batchSize: expected a whole number of images, at least 1, got ${batchSize}`);
-  if (!(pixels instanceof Uint8Array || (pixels as unknown) instanceof Uint8ClampedArray))
+  // Not by instanceof: an array may come from another realm.
+  if (!ArrayBuffer.isView(pixels) || pixels.BYTES_PER_ELEMENT !== 1)
     throw new UserError("images: expected pixels as a Uint8Array [count, height, width, channels], from 0 to 255");
   if (!Number.isInteger(count)) throw new UserError(`images: expected count, a whole number of images, got ${count}`);
   const perImage = height * width * channels;

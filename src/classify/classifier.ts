@@ -15,7 +15,7 @@ export interface ClassifierOptions {
 
 function fileOf(model: string | Uint8Array | ModelFile): ModelFile {
   if (typeof model === "string") return readModelFile(model);
-  return model instanceof Uint8Array ? decodeModelFile(model, "the model's bytes") : model;
+  return ArrayBuffer.isView(model) ? decodeModelFile(model, "the model's bytes") : model;
 }
 
 /** A trained classifier that can say "I don't know": images in, verdicts out. */
