@@ -6,32 +6,17 @@ import { readPicture } from "../../src/data/images.ts";
 import { evaluateInDistribution } from "../../src/evaluate/in-distribution.ts";
 import { evaluateOutOfDistribution } from "../../src/evaluate/out-of-distribution.ts";
 import { assembleReport, type Scored } from "../../src/evaluate/report/assemble.ts";
+import { card as madeUp } from "../support/report.ts";
 
 const thresholds = [
   { percentile: 0.5, values: [0, 0] },
   { percentile: 1, values: [10, 10] },
 ];
 const card: ModelCard = {
-  format: 1,
-  version: "0.0.0",
-  model: {
-    head: "sdim",
-    classes: 2,
-    channels: 1,
-    imageSize: 32,
-    depth: 10,
-    widths: [32, 64, 128, 256],
-    dimension: 64,
-    critic: "concat",
-    localFeatures: "stage4",
-    logSigmaFloor: null,
-  },
+  ...madeUp,
   classNames: ["zero", "one"],
-  parameters: 1,
-  prior: "uniform",
-  calibration: { data: "digits", split: "train", fingerprint: "abc", correctOnly: true, counts: [5, 5], percentile: 1, thresholds },
+  calibration: { ...madeUp.calibration, thresholds },
   training: {},
-  measured: {},
 };
 
 /** Images of 1 x 2 pixels, the first of which is the image's number; rows of class log-likelihoods. */
