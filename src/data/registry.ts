@@ -9,7 +9,7 @@ import { type Format, formatNames, joinParts, layouts, parseFile, type RawFile }
 import { type ImageSet, imageSet, type Split } from "./image-set.ts";
 import { describeFiles, isComplete, type Located, locate, placesOf, readFile, readLocated } from "./locate.ts";
 import { loadImageCsv, loadImageFolder, type OwnImageOptions } from "./own-images.ts";
-import { datasetNames, isPublished, type PublishedSplit, published, publishedSet, splitNames } from "./published.ts";
+import { datasetNames, isPublished, type Published, type PublishedSplit, published, publishedSet, splitNames } from "./published.ts";
 
 export type { Split } from "./image-set.ts";
 export { augmentationOf, type DatasetName, datasetNames } from "./published.ts";
@@ -124,8 +124,18 @@ async function loadFiles(folder: string, format: Format, split: Split): Promise<
     if (place.archive !== undefined || place.paths.has(file)) continue;
     throw new UserError(`${folder}: expected ${layout.endings.map((ending) => `${file}${ending}`).join(" or ")} in this folder`);
   }
-  const decoded = decode(format, await readAll(place, files));
-  return imageSet({ name: folder, split, classNames: await classesOf(folder, format), areClassesNumbered: format === "idx", ...decoded });
+  const raw = await readAll(place, files);
+  const known = format === "idx" ? publishedWith(raw) : undefined;
+  const classNames = known?.classNames ?? (await classesOf(folder, format));
+  const areClassesNumbered = format === "idx" && known === undefined;
+  return imageSet({ name: folder, split, classNames, areClassesNumbered, ...decode(format, raw) });
+}
+
+/** The published set that IDX files are of, told by the one with the labels, whatever folder they are in. */
+function publishedWith(files: readonly RawFile[]): Published | undefined {
+  const labels = files.find(({ name }) => name.includes("-labels-"))!;
+  const digest = createHash("sha256").update(parseFile("idx", labels).content).digest("hex");
+  return datasetNames.map(publishedSet).find(({ sha256 }) => sha256[labels.name] === digest);
 }
 
 /** Every file asked for. Errors: UserError for one that an archive lacks. */
@@ -136,7 +146,7 @@ export async function readAll(place: Located, files: readonly string[]): Promise
   return raw;
 }
 
-/** Files with the names of CIFAR10 and SVHN have their classes; IDX files can hold anything. */
+/** Files with the names of CIFAR10 and SVHN have their classes; IDX files that are not published can hold anything. */
 async function classesOf(folder: string, format: Format): Promise<readonly string[]> {
   if (format === "cifar") return published.cifar10.classNames;
   return format === "svhn" ? published.svhn.classNames : classesOfIdx(folder);

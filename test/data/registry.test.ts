@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -142,6 +142,21 @@ describe("a folder with the four IDX files", () => {
     write([0, 1, 0], false);
     writeIdx(join(folder, "train-labels-idx1-ubyte"), [2], Buffer.from([3, 0]), true);
     expect((await loadDataset(folder, "test")).classNames).toEqual(["0", "1", "2", "3"]);
+  });
+
+  it("has the names of the published set that its files are of, and otherwise numbers", async () => {
+    write([0, 2, 1], false);
+    expect((await loadDataset(folder, "test")).areClassesNumbered).toBe(true);
+    const { place, files } = findSet("mnist", "test");
+    for (const name of files) {
+      const path = place.paths.get(name)!;
+      rmSync(join(folder, name), { force: true });
+      rmSync(join(folder, `${name}.gz`), { force: true });
+      symlinkSync(path, join(folder, path.endsWith(".gz") ? `${name}.gz` : name));
+    }
+    const { classNames, areClassesNumbered, fingerprint } = await loadDataset(folder, "test");
+    const mnist = await loadDataset("mnist", "test");
+    expect([classNames, areClassesNumbered, fingerprint]).toEqual([mnist.classNames, false, mnist.fingerprint]);
   });
 
   it("with labels that are not as many as images is refused", async () => {
