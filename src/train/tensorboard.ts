@@ -1,9 +1,9 @@
-import { appendFileSync, existsSync, readdirSync, writeFileSync } from "node:fs";
+import { appendFileSync, readdirSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { messageOf, UserError } from "../core/errors.ts";
-import { makeFolder } from "../core/files.ts";
+import { makeFolder, statIfPossible } from "../core/files.ts";
 import type { EpochRecord, HistoryRecord, NamedMetrics } from "./records.ts";
 
 // TensorBoard's event files: records of tensorflow.Event messages (tensorflow/core/util/event.proto, framework/summary.proto). A record is
@@ -68,9 +68,9 @@ const losses = ({ loss, parts, trainAccuracy }: NamedMetrics, prefix: string): R
 
 const prefix = "events.out.tfevents.";
 
-/** Those of all sessions. */
+/** Those of all sessions; none where there is no such folder. */
 export const eventFilesIn = (folder: string): string[] =>
-  existsSync(folder)
+  statIfPossible(folder)?.isDirectory()
     ? readdirSync(folder)
         .filter((name) => name.startsWith(prefix))
         .map((name) => join(folder, name))

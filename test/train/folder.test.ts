@@ -24,6 +24,9 @@ describe("a training that overwrites another", () => {
     await expect(train({ config: { ...config, seed: 2 }, data, out, force: true, ...options })).rejects.toThrow(reason);
     expect(readdirSync(out).sort()).toEqual(there);
     expect(readRun(out)).toMatchObject({ state: { kind: "finished" }, config: { seed: config.seed } });
+    // What is in the way of event files is not in the way of a training without.
+    await train({ config: { ...config, seed: 2 }, data, out, force: true });
+    expect(readRun(out)).toMatchObject({ state: { kind: "finished" }, config: { seed: 2 } });
   });
 
   it("removes the report and the event files of that", async () => {
