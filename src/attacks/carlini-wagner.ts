@@ -13,10 +13,13 @@ interface Settings {
   readonly binarySearchSteps: number;
   readonly initialConstant: number;
   readonly abortEarly: boolean;
-  readonly constantTolerance?: number | undefined;
+  readonly constantTolerance: number;
 }
 
-/** Steps and constants are foolbox's and the paper's, but for `steps`: 1,000 as in most of what is published, where theirs are 10,000. */
+/**
+ * Steps and constants are foolbox's and the paper's, but for `steps`: 1,000 as in most of what is published, where theirs are 10,000; and for
+ * `constantTolerance`, where theirs would be 0.
+ */
 export const carliniWagner: AttackDefinition = defineAttack({
   name: "cw-l2",
   about: "nearest adversarial in L2, of a margin of at least `confidence`",
@@ -39,8 +42,8 @@ export const carliniWagner: AttackDefinition = defineAttack({
       .number()
       .min(0)
       .lt(1)
-      .optional()
-      .describe("ends a sample's search when the constants that failed and succeeded are within this part of each other; not given: never"),
+      .default(0.1)
+      .describe("ends a sample's search when the constants that failed and succeeded are within this part of each other; 0: never"),
     abortEarly: z.boolean().default(true).describe("whether a constant is given up when the loss has not fallen for a tenth of the steps"),
   }),
   create: (settings) => ({
@@ -72,7 +75,7 @@ interface Found {
 
 /**
  * Per sample the constant is multiplied by ten until an adversarial is found, then halved between the largest that failed, l, and the
- * smallest that did not, u; with a tolerance, until u - l <= tolerance * u. The nearest adversarial of all is kept, if the scoring pass confirms
+ * smallest that did not, u, until u - l <= tolerance * u. The nearest adversarial of all is kept, if the scoring pass confirms
  * it: gradients are computed by another graph, whose rounding may differ at a margin of 0.
  */
 async function searchConstants(problem: Problem, group: readonly number[], made: Float32Array, settings: Settings): Promise<void> {
@@ -107,8 +110,7 @@ async function searchConstants(problem: Problem, group: readonly number[], made:
       constants[i] = upper[i]! < Number.POSITIVE_INFINITY ? (lower[i]! + upper[i]!) / 2 : constants[i]! * 10;
     }
     const { constantTolerance: tolerance } = settings;
-    if (tolerance !== undefined)
-      searching = searching.filter((i) => upper[i] === Number.POSITIVE_INFINITY || upper[i]! - lower[i]! > tolerance * upper[i]!);
+    searching = searching.filter((i) => upper[i] === Number.POSITIVE_INFINITY || upper[i]! - lower[i]! > tolerance * upper[i]!);
   }
 }
 

@@ -16,7 +16,7 @@ import {
   statSync,
   writeSync,
 } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { messageOf, UserError } from "./errors.ts";
 
 export interface WriteOptions {
@@ -93,6 +93,17 @@ export function requireWritable(name: string): void {
 /** Errors: UserError when something is there that `isForced` does not give up. */
 export function requireNew(path: string, isForced = false): void {
   if (existsSync(path) && !isForced) throw new UserError(`${path}: is there already; --force replaces it`);
+}
+
+/** Errors: UserError when `out`, which the option names, is one of the files that are read: it would take that one's place. */
+export function requireSpared(option: string, out: string, read: readonly string[]): void {
+  const spared = read.find((path) => resolve(path) === resolve(out) || isSameFile(path, out));
+  if (spared !== undefined) throw new UserError(`${option} ${out}: would replace ${spared}, which is read; name another file`);
+}
+
+function isSameFile(a: string, b: string): boolean {
+  const [one, other] = [statIfPossible(a), statIfPossible(b)];
+  return one !== undefined && other !== undefined && one.dev === other.dev && one.ino === other.ino;
 }
 
 /**

@@ -104,13 +104,17 @@ function isHeld({ pid, host, began }: LockHolder, path: string): boolean {
   return began === undefined || began === beginOf(pid);
 }
 
-/** The boot and the tick of it at which the process began, from Linux's /proc; undefined where there is none such. */
+/** States of a process that has ended, which its parent has not asked about yet: signals still reach it. */
+const ended = ["Z", "X"];
+
+/** The boot and the tick of it at which the process began, from Linux's /proc; undefined where there is none such, and of one that has ended. */
 function beginOf(pid: number): string | undefined {
   try {
     const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // Field 22; those after the name, which may hold spaces and brackets, begin with the third.
-    return `${boot} ${stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]}`;
+    // Those after the name, which may hold spaces and brackets, begin with the third: the state. The tick is the 22nd.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return ended.includes(fields[0]!) ? undefined : `${boot} ${fields[19]}`;
   } catch {
     return undefined;
   }

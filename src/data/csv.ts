@@ -1,12 +1,12 @@
+import { existsSync } from "node:fs";
 import { dirname, isAbsolute, join, relative, sep } from "node:path";
 import { type Info, parse } from "csv-parse/sync";
 import { messageOf, UserError } from "../core/errors.ts";
 import { readFileAtMost } from "../core/files.ts";
 import { oneOf } from "../core/names.ts";
 import type { Split } from "./image-set.ts";
-import { classesOf, type ListedFile, type Listing, unlabelled, withoutEmptyClasses } from "./listing.ts";
+import { classesOf, type ListedFile, type Listing, splitOf, splits, unlabelled, withoutEmptyClasses } from "./listing.ts";
 
-const splits: readonly Split[] = ["train", "val", "test"];
 const columns = 'Expected a header with the columns "file" and "label", and "split" if you like';
 
 /** About a million lines. */
@@ -25,7 +25,7 @@ export interface CsvRow {
 }
 
 /**
- * Parses a labels CSV (RFC 4180, UTF-8 with or without a byte order mark): a header, then a line per image; columns other than `file`,
+ * Parses a labels CSV (RFC 4180, or with semicolons or tabs for commas; UTF-8 with or without a byte order mark): a header, then a line per image; columns other than `file`,
  * `label` and `split` are passed over. Without `isLabelled`, `label` is too.
  * Errors: UserError that names `source` and the line.
  */
@@ -47,7 +47,8 @@ export function parseLabels(text: string | Uint8Array, source: string, isLabelle
     };
     const row = { line, file: cell(file, "file"), label: isLabelled ? cell(label, "label").normalize("NFC") : unlabelled };
     if (split < 0) return row;
-    return { ...row, split: oneOf(`split in ${source}, line ${line}:`, cell(split, "split"), splits) };
+    const said = cell(split, "split");
+    return { ...row, split: splitOf(said) ?? oneOf(`split in ${source}, line ${line}:`, said, splits) };
   });
 }
 
@@ -64,11 +65,23 @@ function asText(bytes: Uint8Array): string | Buffer {
   }
 }
 
+const delimiters = [",", ";", "\t"] as const;
+
+/** What stands between the columns: a comma, or a semicolon or tab where the header has no comma. `start`: of a CSV, with its first line. */
+export function delimiterOf(start: string | Buffer): string {
+  const text = typeof start === "string" ? start : start.toString("latin1");
+  const [header = ""] = text.trimStart().split(/[\r\n]/, 1);
+  return delimiters.find((one) => header.includes(one)) ?? ",";
+}
+
 function parsed(text: string | Uint8Array, source: string): { readonly record: readonly string[]; readonly line: number }[] {
   try {
     const input = typeof text === "string" ? text : asText(text);
     // The library's types do not know what `info` makes of a row.
-    const rows = parse(input, { bom: true, info: true, skip_empty_lines: true }) as unknown as { record: string[]; info: Info }[];
+    const rows = parse(input, { bom: true, delimiter: delimiterOf(input), info: true, skip_empty_lines: true }) as unknown as {
+      record: string[];
+      info: Info;
+    }[];
     return rows.map(({ record, info }) => ({ record, line: info.lines }));
   } catch (error) {
     throw new UserError(`${source}: cannot be read as CSV: ${messageOf(error)}`, { cause: error });
@@ -107,9 +120,14 @@ export function listCsv(path: string, isLabelled = true): Listing {
   return withoutEmptyClasses({ source: path, classNames, files, drawsSplits, ignored: {} });
 }
 
-/** Someone else's CSV must not make us read what lies outside its folder, unless a path says openly where it leads. */
-export function resolveInside(folder: string, file: string, where: string): string {
-  if (file.includes("\0")) throw new UserError(`${where}: a path with a zero byte`);
+/**
+ * The file that a CSV in `folder` names, with the separators of Windows or this system's. Someone else's CSV must not make us read what lies outside its
+ * folder, unless a path says openly where it leads. Errors: UserError, which begins with `where`.
+ */
+export function resolveInside(folder: string, named: string, where: string): string {
+  if (named.includes("\0")) throw new UserError(`${where}: a path with a zero byte`);
+  // On other systems a name may hold a backslash.
+  const file = named.includes("\\") && !existsSync(join(folder, named)) ? named.replaceAll("\\", "/") : named;
   if (isAbsolute(file)) return join(file);
   const full = join(folder, file);
   const within = relative(folder, full);

@@ -2,17 +2,7 @@ import { type Dirent, readdirSync, realpathSync } from "node:fs";
 import { extname, join } from "node:path";
 import { messageOf, UserError } from "../core/errors.ts";
 import { statIfPossible } from "../core/files.ts";
-import type { Split } from "./image-set.ts";
-import { classesOf, type ListedFile, type Listing, naturally, unlabelled, withoutEmptyClasses } from "./listing.ts";
-
-/** What folders of splits are called, in upper or lower case. */
-const splitNames: Readonly<Record<Split, readonly string[]>> = {
-  train: ["train", "training"],
-  val: ["val", "valid", "validation"],
-  test: ["test", "testing"],
-};
-const splits = Object.keys(splitNames) as Split[];
-const splitOf = (folder: string): Split | undefined => splits.find((split) => splitNames[split].includes(folder.toLowerCase()));
+import { classesOf, type ListedFile, type Listing, naturally, splitOf, unlabelled, withoutEmptyClasses } from "./listing.ts";
 
 const endings: readonly string[] = [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".dib"];
 /** Whether a file is named like a picture that we read. */

@@ -26,6 +26,17 @@ export interface Listing {
   readonly ignored: Readonly<Record<string, number>>;
 }
 
+/** What splits are called, in upper or lower case. */
+const splitNames: Readonly<Record<Split, readonly string[]>> = {
+  train: ["train", "training"],
+  val: ["val", "valid", "validation"],
+  test: ["test", "testing"],
+};
+export const splits = Object.keys(splitNames) as Split[];
+
+/** The split that is called so. */
+export const splitOf = (name: string): Split | undefined => splits.find((split) => splitNames[split].includes(name.toLowerCase()));
+
 /** The one class of images whose class does not matter. */
 export const unlabelled = "unlabelled";
 

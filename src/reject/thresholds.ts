@@ -47,7 +47,7 @@ export function classThresholds(input: CalibrationInput): Calibrated {
   const empty = classNames.filter((_, c) => (thresholdsFor === "each-class" ? perClass[c]! : pooled).length === 0);
   if (empty.length > 0) {
     throw new TrainingFailed(
-      `calibration: no correctly classified sample of class ${empty.map((name) => `"${name}"`).join(", ")}, so no threshold can be taken. Train longer (--from begins with what a run has learnt), with class means that start nearer to each other (--mean-spread 0.1), or take one threshold for all classes (--thresholds-for all-classes, also with --resume).`,
+      `calibration: no correctly classified sample of class ${empty.map((name) => `"${name}"`).join(", ")}, so no threshold can be taken. Train longer (--from begins with what a run has learnt), with class means that start nearer to each other (--mean-spread 0.1, of the sdim head), or take one threshold for all classes (--thresholds-for all-classes, also with --resume).`,
     );
   }
   const samples = thresholdsFor === "each-class" ? perClass : perClass.map(() => pooled);

@@ -1,10 +1,11 @@
+import { once } from "node:events";
 import { createReadStream, type Dirent, statSync } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
 import { dirname, extname, join } from "node:path";
 import { addAbortSignal, type Readable } from "node:stream";
 import { parse } from "csv-parse";
 import { messageOf, UserError } from "../core/errors.ts";
-import { isCsv, resolveInside } from "../data/csv.ts";
+import { delimiterOf, isCsv, resolveInside } from "../data/csv.ts";
 import { isImageName } from "../data/folder.ts";
 
 /** One file to be scored. */
@@ -108,6 +109,14 @@ export async function* linesOf(
   if (raw || rest !== "") yield cut(rest);
 }
 
+/** The first bytes of a stream, which stay in it. */
+async function startOf(input: Readable): Promise<Buffer> {
+  await once(input, "readable");
+  const start = input.read() as Buffer | null;
+  if (start !== null) input.unshift(start);
+  return start ?? Buffer.alloc(0);
+}
+
 async function* filesOfCsv(source: string): AsyncGenerator<InputFile> {
   const header = (names: string[]) => {
     const known = names.map((name) => name.trim().toLowerCase());
@@ -115,10 +124,11 @@ async function* filesOfCsv(source: string): AsyncGenerator<InputFile> {
     throw new UserError(`${source}: found the columns ${known.join(", ") || "none"}. Expected a header with one column "file"`);
   };
   const input = createReadStream(source);
-  const parser = parse({ bom: true, columns: header, info: true, skip_empty_lines: true, max_record_size: longestLine });
-  input.on("error", (error) => parser.destroy(error));
-  input.pipe(parser);
   try {
+    const delimiter = delimiterOf(await startOf(input));
+    const parser = parse({ bom: true, delimiter, columns: header, info: true, skip_empty_lines: true, max_record_size: longestLine });
+    input.on("error", (error) => parser.destroy(error));
+    input.pipe(parser);
     // The library's types do not know what `columns` and `info` make of a row.
     for await (const row of parser as AsyncIterable<{ record: { file: string }; info: { lines: number } }>) {
       const file = row.record.file.trim();

@@ -100,11 +100,11 @@ export async function writeModel(
 }
 
 /** With one threshold for all classes a class may do without any correct image; a user should know. */
-function noteNeverRight({ card: { calibration, classNames } }: ModelFile, onNote?: (note: string) => void): void {
+function noteNeverRight({ card: { calibration, classNames, model } }: ModelFile, onNote?: (note: string) => void): void {
   const never = classNames.filter((_, c) => calibration.counts[c] === 0).map((name) => `"${name}"`);
   if (never.length > 0)
     onNote?.(
-      `no image of class ${never.join(", ")} is classified correctly: the model never says so. Train longer, or with --mean-spread 0.1`,
+      `no image of class ${never.join(", ")} is classified correctly: the model never says so. Train longer${model.head === "sdim" ? ", or with --mean-spread 0.1" : ""}`,
     );
 }
 

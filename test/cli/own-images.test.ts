@@ -154,6 +154,17 @@ describe("mistakes exit with 2 and say what to do", () => {
       ["evaluate", model, "--data", data, "--percentile", "1,100"],
       "expected a number from 0 to below 100, got 100",
     ],
+    [
+      "a record in the place of the model",
+      ["evaluate", model, "--data", data, "--out", join(run, ".", "model.onnx")],
+      `would replace ${model}, which is read`,
+    ],
+    ["a page in the place of the training's config", ["report", run, "--out", join(run, "config.json")], "config.json, which is read"],
+    [
+      "a sheet among the images",
+      ["data", "show", data, "--out", join(data, "upright", "sheet.png")],
+      "would be taken for one of the images",
+    ],
     ["a split that is not drawn", ["evaluate", model, "--data", data, "--split", "val"], `${data} has no val split`],
   ])("%s", async (_what, args, message) => {
     const { code, stdout, stderr } = await sdim(...args);

@@ -72,7 +72,7 @@ describe("sdim report", () => {
     writeFileSync(join(folder, "robustness.json"), "{}");
     expect(await sdim("report", folder)).toMatchObject({ code: 2, stderr: expect.stringContaining("robustness.json: not a record of") });
     const onto = await sdim("report", evaluation, "--out", evaluation);
-    expect([onto.code, onto.stderr]).toEqual([2, expect.stringContaining("is the evaluation itself, which the page would replace")]);
+    expect([onto.code, onto.stderr]).toEqual([2, expect.stringContaining("which is read; name another file")]);
     expect(readFileSync(evaluation, "utf8")).toBe(readFileSync(shipped, "utf8"));
   });
 

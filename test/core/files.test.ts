@@ -17,7 +17,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { UserError } from "../../src/core/errors.ts";
-import { readFileAtMost, replaceAtomic, requireWritable, writeFileAtomic } from "../../src/core/files.ts";
+import { readFileAtMost, replaceAtomic, requireSpared, requireWritable, writeFileAtomic } from "../../src/core/files.ts";
 
 vi.mock("node:fs", async (importOriginal) => {
   const original = await importOriginal<typeof fs>();
@@ -65,6 +65,18 @@ describe("readFileAtMost", () => {
     const path = join(folder, "labels.csv");
     execFileSync("mkfifo", [path]);
     expect(() => readFileAtMost(path, 4)).toThrow(new UserError(`cannot read ${path}: it is a device or a pipe, not a file`));
+  });
+});
+
+describe("requireSpared", () => {
+  it("refuses to replace what is read, by whatever name, and nothing else", () => {
+    const [read, link, other] = ["read", "link", "other"].map((name) => join(folder, name)) as [string, string, string];
+    for (const path of [read, other]) writeFileSync(path, "");
+    symlinkSync(read, link);
+    for (const out of [read, join(folder, "x", "..", "read"), link])
+      expect(() => requireSpared("--out", out, ["elsewhere", read])).toThrow(`--out ${out}: would replace ${read}, which is read`);
+    requireSpared("--out", other, [read, join(folder, "not-there")]);
+    requireSpared("--out", join(folder, "new"), [read]);
   });
 });
 

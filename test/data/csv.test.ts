@@ -50,6 +50,23 @@ describe("parseLabels", () => {
     expect(() => parseLabels(text, "f")).toThrow(message);
   });
 
+  it.each([";", "\t"])("reads columns with %j between them, as other languages and programs write them", (between) => {
+    const text = [
+      ["file", "label", "split"],
+      ['"a,1.png"', '"cat"', "train"],
+      ["b.png", "dog", "test"],
+    ].map((row) => row.join(between));
+    expect(parseLabels(text.join("\r\n"), "f").map(({ file, label, split }) => [file, label, split])).toEqual([
+      ["a,1.png", "cat", "train"],
+      ["b.png", "dog", "test"],
+    ]);
+  });
+
+  it("calls splits what folders of splits are called", () => {
+    const rows = parseLabels("file,label,split\na,b,Training\nc,d,VALID\ne,f,Test\n", "f");
+    expect(rows.map(({ split }) => split)).toEqual(["train", "val", "test"]);
+  });
+
   it("gives back whatever was written with quotes", () => {
     const field = fc
       .string({ unit: "grapheme", minLength: 1 })
@@ -89,6 +106,14 @@ describe("listCsv", () => {
       { path: join(folder, "b.png"), name: "b.png", label: 0 },
       { path: "/elsewhere/c.png", name: "/elsewhere/c.png", label: 1 },
     ]);
+  });
+
+  it("takes the paths of Windows, and a backslash in a name where there is such a file", () => {
+    const own = temporaryFolder();
+    writeFileSync(join(own, "c\\d.png"), "");
+    writeFileSync(join(own, "labels.csv"), "file,label\nsub\\a.png,dog\nc\\d.png,cat\n");
+    expect(listCsv(join(own, "labels.csv")).files.map(({ name }) => name)).toEqual(["sub/a.png", "c\\d.png"]);
+    expect(() => listCsv(write("file,label\n..\\secret.png,cat\nb.png,dog\n"))).toThrow("../secret.png leads out of");
   });
 
   it("takes its splits from the column", () => {

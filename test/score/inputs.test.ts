@@ -112,6 +112,12 @@ describe("a CSV", () => {
     expect(await pathsOf(csv)).toEqual([join(folder, "a, b.png"), join(folder, "sub/c.png"), "/tmp/d.png"]);
   });
 
+  it("may have semicolons for commas", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "labels.csv"), 'label;file\ncat;"a;b.png"\n');
+    expect(await pathsOf(join(folder, "labels.csv"))).toEqual([join(folder, "a;b.png")]);
+  });
+
   it.each([
     ["path,label\na.png,1\n", 'found the columns path, label. Expected a header with one column "file"'],
     ["file,label\n../../etc/passwd,1\n", "line 2: ../../etc/passwd leads out of"],

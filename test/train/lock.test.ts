@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileS
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import type { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { lockFolder, lockHolder, lockPath } from "../../src/train/lock.ts";
 import { temporaryFolder } from "../support/digits.ts";
@@ -30,6 +31,27 @@ describe("the lock of a run's folder", () => {
     lockFolder(out)();
     leave(out, { pid: process.ppid });
     expect(() => lockFolder(out)).toThrow(`process ${process.ppid} on ${hostname()} is training in this folder`);
+  });
+
+  it.runIf(existsSync("/proc/self/stat"))("of a killed process that nobody has asked about yet holds nothing", async () => {
+    const out = temporaryFolder();
+    const child = ["--import", "tsx", "test/support/lock-child.ts", out].map((one) => `'${one}'`).join(" ");
+    // The shell turns into one that asks about no child.
+    const parent = spawn("sh", ["-c", `'${process.execPath}' ${child} <&3 & exec sleep 60`], {
+      stdio: ["ignore", "pipe", "inherit", "pipe"],
+    });
+    const lines = createInterface({ input: parent.stdout! })[Symbol.asyncIterator]();
+    expect((await lines.next()).value).toBe("ready");
+    (parent.stdio[3] as Writable).write("go\n");
+    expect((await lines.next()).value).toBe("held");
+    const { pid } = lockHolder(out)!;
+    process.kill(pid, "SIGKILL");
+    const state = () => readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]![0];
+    await expect.poll(state).toBe("Z");
+    expect(lockHolder(out)).toBeUndefined();
+    lockFolder(out)();
+    parent.kill();
+    await once(parent, "exit");
   });
 
   it("of another machine is left alone, and so is one that has changed hands", () => {

@@ -1,3 +1,4 @@
+import { relative, sep } from "node:path";
 import { Argument, type Command, Option } from "commander";
 import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
@@ -138,6 +139,12 @@ interface ShowCommandOptions extends Reporting, DataOptions {
   readonly count?: number;
 }
 
+/** Whether a path is in a folder of `folder`, where images of classes are. */
+function isDeepInside(path: string, folder: string): boolean {
+  const [first, ...rest] = relative(folder, path).split(sep);
+  return first !== ".." && rest.length > 0;
+}
+
 function addShow(data: Command): void {
   const command = data
     .command("show <name|path>")
@@ -156,6 +163,8 @@ function addShow(data: Command): void {
     if (options.count !== undefined && options.out === undefined) throw new UserError("--count: of what sheet? Name its file with --out");
     const set = await loadWithProgress(spec, options.split, loadOptions(options));
     requireOwnImages(options, [set]);
+    if (options.out !== undefined && set.origin && isDeepInside(options.out, spec))
+      throw new UserError(`--out ${options.out}: the sheet would be taken for one of the images of ${spec}; name a file elsewhere`);
     if (options.out !== undefined) writeFileAtomic(options.out, await contactSheet(set, options.count ?? 100));
     const { name, split, count, height, width, channels, fingerprint } = set;
     const classes = classCounts(set);

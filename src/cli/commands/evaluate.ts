@@ -5,7 +5,7 @@ import type { ModelCard } from "../../classify/card.ts";
 import { Classifier } from "../../classify/classifier.ts";
 import { commandLine } from "../../core/circumstances.ts";
 import { UserError } from "../../core/errors.ts";
-import { requireWritable, writeFileAtomic } from "../../core/files.ts";
+import { requireSpared, requireWritable, writeFileAtomic } from "../../core/files.ts";
 import type { ImageSet } from "../../data/image-set.ts";
 import type { Split } from "../../data/registry.ts";
 import { type EvaluationRun, evaluate } from "../../evaluate/evaluate.ts";
@@ -58,7 +58,11 @@ export function addEvaluate(program: Command): void {
       throw new UserError(`--out and --report: both are ${out}; the record and the page need a file each`);
     }
     requireOodNamed(options);
-    for (const file of [out, page]) if (file !== undefined) requireWritable(file);
+    for (const [option, file] of [["--out", out] as const, ["--report", page] as const]) {
+      if (file === undefined) continue;
+      requireSpared(option, file, [path, options.data, ...(options.ood ?? [])]);
+      requireWritable(file);
+    }
     const classifier = await Classifier.load(path, { provider, ...(threads === undefined ? {} : { threads }) });
     const loading = loadOptions(options, optionsOfModel(classifier.card));
     const data = await loadWithProgress(options.data, options.split, loading);

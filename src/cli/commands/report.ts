@@ -1,9 +1,9 @@
 import { existsSync, statSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join } from "node:path";
 import type { Command } from "commander";
 import { readModelFile } from "../../classify/model-file.ts";
 import { UserError } from "../../core/errors.ts";
-import { writeFileAtomic } from "../../core/files.ts";
+import { requireSpared, writeFileAtomic } from "../../core/files.ts";
 import { type ReadRecord, readRecord } from "../../evaluate/record-schema.ts";
 import { reportFromRecord } from "../../evaluate/report/from-record.ts";
 import { renderReport, renderTraining } from "../../evaluate/report/page.ts";
@@ -11,7 +11,7 @@ import type { RobustnessReport } from "../../evaluate/robustness/report.ts";
 import { OfAnotherModel, readRobustness } from "../../evaluate/robustness/report-schema.ts";
 import { evaluationPath, robustnessPath } from "../../evaluate/run-view.ts";
 import { percent } from "../../evaluate/summary.ts";
-import { isRun, type Run, readRun } from "../../train/runs.ts";
+import { filesOfRun, isRun, type Run, readRun } from "../../train/runs.ts";
 import { duration, note, printLine } from "../output.ts";
 
 export function addReport(program: Command): void {
@@ -30,8 +30,8 @@ export function addReport(program: Command): void {
       const found = statSync(source, { throwIfNoEntry: false });
       if (!found) throw new UserError(`${source}: expected the folder of a run, or a file of sdim evaluate --out; there is no such thing`);
       const path = out ?? (found.isDirectory() ? join(source, "report.html") : `${source.replace(/\.json$/i, "")}.html`);
-      if (resolve(path) === resolve(source))
-        throw new UserError(`--out ${path}: is the evaluation itself, which the page would replace; name another file`);
+      const folder = found.isDirectory() ? source : dirname(source);
+      requireSpared("--out", path, [source, evaluationPath(folder), robustnessPath(folder), ...filesOfRun(folder)]);
       writeFileAtomic(path, found.isDirectory() ? pageOfRun(source) : pageOfEvaluation(source));
       printLine(path);
     });
