@@ -1,10 +1,11 @@
 import type { z } from "zod";
 import { InternalError, UserError } from "../core/errors.ts";
-import { oneOf } from "../core/names.ts";
+import { oneOf, requireKnownKeys } from "../core/names.ts";
 import { problemsIn } from "../core/problems.ts";
 import { requireSeed } from "../core/random.ts";
 import { type Criterion, judge, misclassified, misclassifiedAndAccepted, targeted, targetedAndAccepted } from "./criteria.ts";
 import { type Distance, type ImageShape, isWithin, perturbationSizes, sizeOfImage } from "./distance.ts";
+import { requireKinds } from "./kinds.ts";
 import type { AttackedModel, Scores } from "./model.ts";
 import { type Guides, NothingToImitate, Problem, type Queries } from "./problem.ts";
 import { requireEpsilon, requireSamples } from "./requirements.ts";
@@ -114,6 +115,16 @@ export interface AttackOptions {
   readonly checkpoint?: () => void;
 }
 
+export const optionNames = [
+  "criterion",
+  "epsilons",
+  "carryOver",
+  "seed",
+  "firstIndex",
+  "onProgress",
+  "checkpoint",
+] as const satisfies readonly (keyof AttackOptions)[];
+
 /** What became of all N samples within one distance. Those not attacked are as they were. */
 export interface AttackOutcome {
   /** null: any distance. */
@@ -148,7 +159,7 @@ export interface AttackResult {
 }
 
 /**
- * Attacks the samples that are classified correctly. Errors: UserError when images leave [0, 1] or have the wrong size, a label or target
+ * Attacks the samples that are classified correctly. Errors: UserError when an argument is of another kind, an option is unknown, images leave [0, 1] or have the wrong size, a label or target
  * is not a class, a target is the sample's own class, an epsilon is missing or out of range, or the attack needs gradients that the model
  * does not give.
  */
@@ -158,6 +169,7 @@ export async function runAttack(
   attack: Attack,
   options: AttackOptions = {},
 ): Promise<AttackResult> {
+  requireKnownKeys("runAttack", options, optionNames);
   const { seed, criterion, epsilons } = understood(model, samples, attack, options);
   const { images, labels, targets } = samples;
   const clean = await model.score(images);
@@ -175,6 +187,7 @@ export async function runAttack(
 
 /** What is asked of an attack, with its defaults. Errors: UserError when that cannot be done; known before any work is. */
 export function understood(model: AttackedModel, samples: Samples, attack: Attack, options: AttackOptions) {
+  requireKinds({ model, samples, attack, criterion: options.criterion, epsilons: options.epsilons });
   const { seed = 0, criterion = defaultCriterion(attack, samples) } = options;
   requireSeed(seed);
   requireSamples(model, samples, criterion);

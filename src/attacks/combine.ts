@@ -72,7 +72,7 @@ export function overTargets<A extends Procedure>(attack: A, count: number): A {
     });
     return bestOfRounds(problem, rounds, decisive(attack));
   };
-  return { ...attack, perturb };
+  return { ...attack, ...noted(attack, { overTargets: count }), perturb };
 }
 
 /** Runs an attack `count` times with other random numbers. */
@@ -81,16 +81,21 @@ export function overRestarts<A extends Procedure>(attack: A, count: number): A {
     const rounds = indices(count).map((i): Round => ({ purpose: `run ${i}`, perturb: (part) => perturbBy(attack, part, epsilon) }));
     return bestOfRounds(problem, rounds, decisive(attack));
   };
-  return { ...attack, perturb };
+  return { ...attack, ...noted(attack, { overRestarts: count }), perturb };
+}
+
+/** What was done to an attack, among its settings where it has such: in a folder of parts another number of runs is another attack. */
+function noted(attack: Partial<Attack>, done: Readonly<Record<string, number>>): Pick<Attack, "settings"> | undefined {
+  return attack.settings && { settings: { ...attack.settings, ...done } };
 }
 
 const demands = ["decisions", "scores", "gradients"] as const;
 
 /**
  * Several attacks of one distance as one that has all their powers. Where a fixed-epsilon attack is among them so is the whole, and an
- * adversarial of a minimal one counts within epsilon. Errors: UserError when there is none, or the distances differ.
+ * adversarial of a minimal one counts within epsilon. Its settings name them with theirs. Errors: UserError when there is none, or the distances differ.
  */
-export function bestOfAttacks(attacks: readonly Attack[]): Procedure {
+export function bestOfAttacks(attacks: readonly Attack[]): Attack {
   const [first] = attacks;
   if (!first) throw new UserError("best of attacks: expected at least one attack, got none");
   const other = attacks.find(({ distance }) => distance !== first.distance);
@@ -103,6 +108,8 @@ export function bestOfAttacks(attacks: readonly Attack[]): Procedure {
   const roundsAt = (epsilon: number | undefined) =>
     attacks.map((attack, i): Round => ({ purpose: `${attack.name} ${i}`, perturb: (part) => perturbWithin(attack, part, epsilon) }));
   const common = {
+    name: `best of ${attacks.map(({ name }) => name).join(", ")}`,
+    settings: { attacks: attacks.map(({ name, settings }) => ({ name, ...settings })) },
     distance,
     needs: demands[Math.max(...attacks.map(({ needs }) => demands.indexOf(needs)))]!,
     isAdaptive: attacks.some(({ isAdaptive }) => isAdaptive === true),

@@ -1,9 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { UserError } from "../core/errors.ts";
+import { messageOf, UserError } from "../core/errors.ts";
 import { writeFileAtomic } from "../core/files.ts";
 import { takeLock } from "../core/lock.ts";
-import { type Attack, type AttackOptions, type AttackResult, runAttack, type Samples, understood } from "./attack.ts";
+import { requireKnownKeys } from "../core/names.ts";
+import { type Attack, type AttackOptions, type AttackResult, optionNames, runAttack, type Samples, understood } from "./attack.ts";
 import { sizeOfImage } from "./distance.ts";
 import type { AttackedModel } from "./model.ts";
 import { NothingToImitate, type Problem } from "./problem.ts";
@@ -37,12 +38,13 @@ export interface ChunkProgress {
  * what differs), damaged ones, or parts that nothing says of what they are.
  */
 export async function attackInChunks(model: AttackedModel, samples: Samples, attack: Attack, options: ChunkOptions): Promise<AttackResult> {
-  const { labels } = samples;
+  requireKnownKeys("attackInChunks", options, [...optionNames.filter((name) => name !== "firstIndex"), "folder", "model", "chunkSize"]);
   const { folder, model: digest, chunkSize = 64, onProgress: _, ...asked } = options;
-  if (labels.length === 0) throw new UserError(`${attack.name}: no samples to attack`);
-  if (!Number.isInteger(chunkSize) || chunkSize < 1) throw new UserError(`chunk size: expected a whole number above 0, got ${chunkSize}`);
   // A folder must not be claimed for what cannot be done.
   understood(model, samples, attack, asked);
+  const { labels } = samples;
+  if (labels.length === 0) throw new UserError(`${attack.name}: no samples to attack`);
+  if (!Number.isInteger(chunkSize) || chunkSize < 1) throw new UserError(`chunk size: expected a whole number above 0, got ${chunkSize}`);
   if (folder === undefined) return attackParts(model, samples, attack, partsOf(labels.length, chunkSize), options);
   const unlock = takeLock(join(folder, "attack.lock"), folder, "attacking in this folder");
   try {
@@ -74,7 +76,8 @@ async function attackParts(
     const { start, end } = part;
     options.checkpoint?.();
     const onPart = (epsilon: number | null, closed: number, count: number): void => {
-      const epsilonsDone = epsilonsBefore(epsilon, options) + (count === 0 ? 1 : closed / count);
+      const share = count === 0 ? 1 : closed / count;
+      const epsilonsDone = epsilon === null ? perSample * share : epsilonsBefore(epsilon, options) + share;
       reach(Math.min(end * perSample, start * perSample + Math.floor((end - start) * epsilonsDone)));
     };
     const made = await runAttack(model, samplesOf(samples, part, size), by, { ...options, firstIndex: start, onProgress: onPart });
@@ -133,13 +136,17 @@ function plannedParts(folder: string, count: number, chunkSize: number): Part[] 
 }
 
 /** How many epsilons a part has behind it at this one. */
-function epsilonsBefore(epsilon: number | null, { epsilons = [], carryOver }: AttackOptions): number {
-  if (epsilon === null) return 0;
+function epsilonsBefore(epsilon: number, { epsilons = [], carryOver }: AttackOptions): number {
   return carryOver ? epsilons.filter((other) => other < epsilon).length : Math.max(0, epsilons.indexOf(epsilon));
 }
 
 function readPart(path: string, labels: Int32Array): AttackResult {
-  const part = decodeResult(readFileSync(path), path);
+  let part: AttackResult;
+  try {
+    part = decodeResult(readFileSync(path), path);
+  } catch (error) {
+    throw new UserError(`${messageOf(error)}; remove that file, and its samples are attacked again`, { cause: error });
+  }
   if (part.labels.length === labels.length && part.labels.every((label, i) => label === labels[i])) return part;
   throw new UserError(`${path}: holds other samples than its name says; remove it`);
 }

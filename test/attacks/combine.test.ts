@@ -139,7 +139,7 @@ describe("best of attacks", () => {
   });
 
   it("keeps the smaller of two successes, and any success before none", async () => {
-    const best = { ...bestOfAttacks([near, far]), name: "best", settings: {} };
+    const best = bestOfAttacks([near, far]);
     expect(best).toMatchObject({ kind: "minimal", distance: "linf", needs: "scores" });
     const { success, sizes, queries } = await run(best);
     expect(Array.from(success)).toEqual([1, 1, 1]);
@@ -153,7 +153,7 @@ describe("best of attacks", () => {
 
   it("holds a minimal attack to epsilon beside one that has it", async () => {
     const idle = fixed("idle", () => undefined);
-    const best = { ...bestOfAttacks([far, idle]), name: "best", settings: {} };
+    const best = bestOfAttacks([far, idle]);
     expect(best.kind).toBe("fixed-epsilon");
     const { success, images: made } = await run(best, 0.4);
     expect(Array.from(success)).toEqual([0, 1, 0]);

@@ -2,6 +2,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { type Attack, type AttackOptions, runAttack, type Samples } from "../../src/attacks/attack.ts";
 import { attackNames, makeAttack } from "../../src/attacks/attacks.ts";
 import { targeted } from "../../src/attacks/criteria.ts";
+import type { AttackedModel } from "../../src/attacks/model.ts";
 import { UserError } from "../../src/core/errors.ts";
 import { linearModel } from "../support/attacked-models.ts";
 
@@ -128,6 +129,36 @@ describe("an attack by name", () => {
   it("exists once", () => {
     expect(new Set(attackNames).size).toBe(attackNames.length);
   });
+});
+
+// As JavaScript may call it.
+it.each([
+  ["labels", { labels: Float32Array.of(0, 1) }, {}, "labels: expected Int32Array, got Float32Array"],
+  ["images", { images: Float64Array.of(0.6, 0.4, 0.2, 0.8) }, {}, "images: expected Float32Array, got Float64Array"],
+  ["targets", { targets: [1, 0] }, {}, "targets: expected Int32Array, got Array"],
+  ["guides", { guides: { images: good.images } }, {}, "guides: labels: expected Int32Array, got undefined"],
+  ["an epsilon", {}, { epsilons: 0.1 }, "epsilons: expected a list of numbers, got 0.1"],
+  ["epsilons", {}, { epsilons: ["0.1"] }, 'epsilons: expected a list of numbers, got "0.1"'],
+  [
+    "a criterion",
+    {},
+    { criterion: "misclassified" },
+    'criterion: expected misclassified or another criterion of the library, got "misclassified"',
+  ],
+  ["an option", {}, { epsilon: [0.1] }, 'unknown option of runAttack "epsilon": did you mean "epsilons"?'],
+])("of another kind than it should be, %s is refused", async (_what, samples, options, message) => {
+  const attacking = runAttack(model, { ...good, ...samples } as Samples, makeAttack("deepfool"), options as AttackOptions);
+  await expect(attacking).rejects.toThrow(UserError);
+  await expect(attacking).rejects.toThrow(message);
+});
+
+it("a name for an attack and a classifier for a model are refused", async () => {
+  await expect(runAttack(model, good, "pgd" as unknown as Attack)).rejects.toThrow(
+    'attack: expected what makeAttack(name, settings) gives, got "pgd"',
+  );
+  await expect(runAttack({} as AttackedModel, good, makeAttack("deepfool"))).rejects.toThrow(
+    "model: expected what loadAttackedModel(...) gives, got Object",
+  );
 });
 
 it("an attack that looks at guides without saying so is refused", async () => {

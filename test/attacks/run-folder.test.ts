@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { runAttack, type Samples } from "../../src/attacks/attack.ts";
 import { makeAttack } from "../../src/attacks/attacks.ts";
+import { bestOfAttacks, overRestarts } from "../../src/attacks/combine.ts";
 import { decodeResult, encodeResult } from "../../src/attacks/result-file.ts";
 import { attackInChunks, type ChunkOptions, type ChunkProgress } from "../../src/attacks/run-folder.ts";
 import { Interrupted } from "../../src/core/errors.ts";
@@ -110,6 +111,22 @@ describe("an attack in parts", () => {
     expect((await run()).attack).toBe("pgd");
   });
 
+  it("of several attacks as one goes on, and knows others, and other numbers of runs, from it", async () => {
+    const best = bestOfAttacks([pgd, makeAttack("noise")]);
+    const whole = await run({}, best);
+    expect(whole).toMatchObject({ attack: "best of pgd, noise", settings: { attacks: [{ name: "pgd", steps: 5 }, { name: "noise" }] } });
+    expect(await run({}, best)).toEqual(whole);
+    await expect(run({}, bestOfAttacks([pgd]))).rejects.toThrow("holds another run, which differs in attack");
+    const twice = { folder: `${folder}-twice` };
+    await run(twice, overRestarts(pgd, 2));
+    await expect(run(twice, overRestarts(pgd, 3))).rejects.toThrow("settings.overRestarts (2 there, 3 now)");
+  });
+
+  it("knows its options", async () => {
+    await expect(run({ chunksize: 3 } as Partial<ChunkOptions>)).rejects.toThrow('unknown option of attackInChunks "chunksize"');
+    expect(existsSync(folder)).toBe(false);
+  });
+
   it("of an attack that came to nothing is free for another", async () => {
     await expect(run({}, makeAttack("match-mean", {}))).rejects.toThrow("match-mean: needs class means");
     expect(readdirSync(folder)).toEqual(["attack.json"]);
@@ -206,6 +223,15 @@ describe("an attack in parts", () => {
     }
   });
 
+  it("counts progress of a minimal attack, which runs once for all epsilons, by its samples", async () => {
+    const seen: number[] = [];
+    const cw = makeAttack("cw-l2", { steps: 2, binarySearchSteps: 4, constantTolerance: 0 });
+    await run({ chunkSize: 11, epsilons: [0.1, 0.2, 0.3, 0.4], onProgress: ({ done }) => seen.push(done) }, cw);
+    // A quarter of the constants, a quarter of the way.
+    for (const share of [0.25, 0.5, 0.75]) expect(seen.some((done) => Math.abs(done - share * 44) < 6)).toBe(true);
+    expect(seen.at(-1)).toBe(44);
+  });
+
   it("refuses a manifest that is none", async () => {
     await run();
     const path = join(folder, "attack.json");
@@ -224,6 +250,7 @@ describe("an attack in parts", () => {
     const bytes = readFileSync(first!);
     writeFileSync(first!, bytes.subarray(0, bytes.length - 5));
     await expect(run()).rejects.toThrow(first!);
+    await expect(run()).rejects.toThrow("; remove that file, and its samples are attacked again");
     writeFileSync(first!, readFileSync(second!));
     await expect(run()).rejects.toThrow("holds other samples than its name says");
   });
