@@ -71,6 +71,7 @@ export const paperModels: readonly PaperModel[] = [
         warmRestart,
         { ...warmRestart, epochs: 20, randomErasing: 0.25, seed: 2 },
         { ...warmRestart, epochs: 20, randomErasing: 0.25, seed: 3 },
+        { ...warmRestart, epochs: 30, randomErasing: 0.25, seed: 4 },
       ],
     },
   ),
