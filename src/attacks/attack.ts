@@ -115,6 +115,7 @@ export interface AttackOptions {
   readonly checkpoint?: () => void;
 }
 
+/** Of `AttackOptions`: callers without a compiler may give others. */
 export const optionNames = [
   "criterion",
   "epsilons",
@@ -159,9 +160,9 @@ export interface AttackResult {
 }
 
 /**
- * Attacks the samples that are classified correctly. Errors: UserError when an argument is of another kind, an option is unknown, images leave [0, 1] or have the wrong size, a label or target
- * is not a class, a target is the sample's own class, an epsilon is missing or out of range, or the attack needs gradients that the model
- * does not give.
+ * Attacks the samples that are classified correctly. Errors: UserError when an argument is of another kind, an option is unknown, images
+ * leave [0, 1] or have the wrong size, a label or target is not a class, a target is the sample's own class, an epsilon is missing or out
+ * of range, or the attack needs gradients that the model does not give.
  */
 export async function runAttack(
   model: AttackedModel,
