@@ -90,6 +90,7 @@ export { type CalibratedModel, type CalibrateOptions, calibrateModel as calibrat
 export type { Provider } from "./runtime/session.ts";
 export { type ScoreOptions, type ScoreProgress, type ScoreSummary, score } from "./score/score.ts";
 export { parseShard, type Shard } from "./score/shard.ts";
+export { type AverageOptions, averageRuns } from "./train/average-runs.ts";
 export { type PresetName, resolveConfig, type TrainConfig } from "./train/config.ts";
 export { fitToCount } from "./train/few-images.ts";
 export type { EpochRecord, HistoryRecord, ValidationScore } from "./train/records.ts";

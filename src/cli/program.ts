@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { packageVersion } from "../core/version.ts";
 import { addAblate } from "./commands/ablate.ts";
 import { addAttack } from "./commands/attack.ts";
+import { addAverage } from "./commands/average.ts";
 import { addCalibrate } from "./commands/calibrate.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addConfig } from "./commands/config.ts";
@@ -21,6 +22,7 @@ import { addTrain } from "./commands/train.ts";
 
 const commands = [
   addTrain,
+  addAverage,
   addCalibrate,
   addEvaluate,
   addAttack,

@@ -103,6 +103,7 @@ const cardTraining = z.object({
   data: z.object({ name: z.string() }),
   steps: z.int(),
   startedFrom: z.array(earlierTraining).default([]),
+  averagedWith: z.array(earlierTraining).default([]),
 });
 
 function earlierModel(path: string, seen: Seen): Earlier {
@@ -112,14 +113,14 @@ function earlierModel(path: string, seen: Seen): Earlier {
     throw new UserError(problemsIn(`--from: ${path}: its card does not say how it was trained`, training.error, file.card.training));
   const { parameters, norms } = describeNetwork(file.card.model);
   const tensors = floatWeights(file, `--from: ${path}`);
-  const { config, data, steps, startedFrom } = training.data;
+  const { config, data, steps, startedFrom, averagedWith } = training.data;
   return {
     shapes: new Map(parameters.map(({ name, shape }) => [name, shape])),
     state: async () => {
       const weights = unfoldNorms(norms, tensors, await outputStatistics(file, tensors, seen));
       return new Map(parameters.map(({ name, shape }) => [name, { shape, data: weights.get(name)! }]));
     },
-    trainings: [...startedFrom, { config, data: data.name, steps }],
+    trainings: [...startedFrom, ...averagedWith, { config, data: data.name, steps }],
   };
 }
 

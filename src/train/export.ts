@@ -69,17 +69,19 @@ export function uncalibratedModel(
   return makeModelFile(new Map([...weights].map(([key, { data }]) => [key, data])), card, logPriors);
 }
 
+/** The note tells what a person should know of the thresholds. */
+type CalibrateDraftOptions = Pick<CalibrateOptions, "threads" | "onProgress"> & { readonly onNote?: (note: string) => void };
+
 /**
- * Takes the thresholds from the training images and, where some are held out, from those too, and writes `<out>/model.onnx`. Held-out images may be too few
- * for thresholds of their own: a note says so, and is an error only where those were to be in force.
+ * Takes the thresholds from the training images and, where some are held out, from those too. Held-out images may be too few for thresholds of their own:
+ * a note says so, and is an error only where those were to be in force.
  */
-export async function writeModel(
+export async function calibrateDraft(
   draft: ModelFile,
   { training, validation }: TrainingData,
   config: TrainConfig,
-  out: string,
-  { onNote, ...options }: Pick<CalibrateOptions, "threads" | "onProgress"> & { readonly onNote?: (note: string) => void },
-): Promise<{ readonly model: ModelFile; readonly modelPath: string }> {
+  { onNote, ...options }: CalibrateDraftOptions,
+): Promise<ModelFile> {
   const { percentile, thresholdsFor, rejectBy } = config;
   const calibration = { ...options, percentile, percentiles: storedPercentiles, thresholdsFor };
   const score = rejectBy === "likelihood" ? {} : { rejectBy };
@@ -94,9 +96,21 @@ export async function writeModel(
     file = withCard(file, putInForce(file.card, config.thresholdsFrom, percentile));
   }
   noteNeverRight(file, onNote);
+  return file;
+}
+
+/** The same, and writes `<out>/model.onnx`. */
+export async function writeModel(
+  draft: ModelFile,
+  split: TrainingData,
+  config: TrainConfig,
+  out: string,
+  options: CalibrateDraftOptions,
+): Promise<{ readonly model: ModelFile; readonly modelPath: string }> {
+  const model = await calibrateDraft(draft, split, config, options);
   const modelPath = join(out, modelName);
-  writeFileAtomic(modelPath, encodeModelFile(file));
-  return { model: file, modelPath };
+  writeFileAtomic(modelPath, encodeModelFile(model));
+  return { model, modelPath };
 }
 
 /** With one threshold for all classes a class may do without any correct image; a user should know. */

@@ -35,7 +35,14 @@ const number = (value: number | null, interval: Interval | null): string => {
 /** What is shown of `training` in a model's card. */
 interface CardTraining {
   readonly config?: Readonly<Record<string, unknown>>;
-  readonly startedFrom?: readonly { readonly config: Readonly<Record<string, unknown>>; readonly data: string; readonly steps: number }[];
+  readonly startedFrom?: readonly OtherTraining[];
+  readonly averagedWith?: readonly OtherTraining[];
+}
+
+interface OtherTraining {
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly data: string;
+  readonly steps: number;
 }
 
 /** README.md of a shipped model: what it is, on what it was trained, every number measured, and what it must not be trusted with. */
@@ -121,7 +128,7 @@ function outOfDistributionTable({ ood }: Evaluation): string[] {
 }
 
 function trainingLines({ training }: ModelCard, facts: TrainingFacts | undefined): string[] {
-  const { config = {}, startedFrom = [] } = training as CardTraining;
+  const { config = {}, startedFrom = [], averagedWith = [] } = training as CardTraining;
   const shown = (of: Readonly<Record<string, unknown>>) =>
     Object.entries(of)
       .map(([key, value]) => `${key} ${JSON.stringify(value)}`)
@@ -131,6 +138,10 @@ function trainingLines({ training }: ModelCard, facts: TrainingFacts | undefined
     ...startedFrom.flatMap((earlier) => [
       "",
       `It began with the weights of a training on ${earlier.data}: ${earlier.steps} steps. Config: ${shown(earlier.config)}.`,
+    ]),
+    ...averagedWith.flatMap((other) => [
+      "",
+      `The weights are the mean of those and of another training's on ${other.data}: ${other.steps} steps. Config: ${shown(other.config)}.`,
     ]),
   ];
 }

@@ -1,0 +1,86 @@
+import type { Command } from "commander";
+import { encodeModelFile } from "../../classify/model-file.ts";
+import { requireNew, requireSpared, requireWritable, writeFileAtomic } from "../../core/files.ts";
+import { takeFirst } from "../../data/image-set.ts";
+import { averageRuns } from "../../train/average-runs.ts";
+import { checkpointPath, loadCheckpoint, previousCheckpointPath } from "../../train/checkpoint.ts";
+import { interruptible } from "../interrupt.ts";
+import { dataDirOption, dataOption, threadsOption, wholeNumber } from "../options.ts";
+import { note, ProgressLine, printJson, printLine } from "../output.ts";
+import { type DataOptions, loadOptions, loadWithProgress, ownImageOptions, requireOwnImages } from "../own-images.ts";
+
+interface AverageCommandOptions extends DataOptions {
+  readonly data?: string;
+  readonly limit?: number;
+  readonly out: string;
+  readonly force?: boolean;
+  readonly threads?: number;
+  readonly json?: boolean;
+}
+
+export function addAverage(program: Command): void {
+  const command = program
+    .command("average <runs...>")
+    .summary("one model of several trainings: the mean of their weights")
+    .description(
+      "Writes a model file with the mean of the weights of two runs or more (folders of `sdim train`), of one network on the same images, where each began with the weights of another (--from) or all with the same: often more accurate than any of them, at the price of one. Batch normalisation gets statistics of its own, over the training images, augmented as in the last run, whose config the model has; thresholds are taken anew.",
+    )
+    .addOption(dataOption(false))
+    .addOption(dataDirOption())
+    .option("--limit <n>", "the runs were trained on the first n images only", wholeNumber)
+    .requiredOption("--out <file>", "model file to write")
+    .option("--force", "replace --out if it is there already")
+    .addOption(threadsOption())
+    .option("--json", "print the result as JSON on stdout");
+  ownImageOptions(command, true);
+  command.addHelpText(
+    "after",
+    "\nExamples:\n  $ sdim train --data cifar10 --out runs/b --from runs/a --epochs 10 --learning-rate 0.001\n  $ sdim average runs/a runs/b --out average.onnx\n  $ sdim evaluate average.onnx --data cifar10",
+  );
+  command.action(async (runs: readonly string[], options: AverageCommandOptions) => {
+    const { out, limit, threads } = options;
+    requireSpared(
+      "--out",
+      out,
+      runs.flatMap((run) => [checkpointPath(run), previousCheckpointPath(run)]),
+    );
+    requireNew(out, options.force);
+    requireWritable(out);
+    const { config, data: seen } = loadCheckpoint(runs.at(-1)!).position;
+    const whole = await loadWithProgress(
+      options.data ?? seen.name,
+      "train",
+      loadOptions(options, { ...seen.loading, imageSize: config.imageSize }),
+    );
+    requireOwnImages(options, [whole]);
+    const data = limit === undefined ? whole : takeFirst(whole, limit);
+    const line = new ProgressLine();
+    const show = (text: string) => (done: number, total: number) => line.show(`${text}: ${done} of ${total}`, done === total);
+    try {
+      const model = await interruptible((signal) =>
+        averageRuns({
+          runs,
+          data,
+          signal,
+          ...(threads === undefined ? {} : { threads }),
+          onStatistics: show("statistics of batch normalisation, batches"),
+          onCalibrate: show("calibrating, images scored"),
+          onNote: (text) => {
+            line.end();
+            note(text);
+          },
+        }),
+      );
+      writeFileAtomic(out, encodeModelFile(model));
+      const { calibration, measured } = model.card;
+      if (options.json)
+        printJson({ model: out, runs, data: { name: data.name, split: data.split, count: data.count }, config, measured, calibration });
+      else
+        printLine(
+          `${out}: the mean of ${runs.join(", ")}; thresholds at percentile ${calibration.percentile} of ${data.name} (${data.split})`,
+        );
+    } finally {
+      line.end();
+    }
+  });
+}

@@ -1,0 +1,172 @@
+import { isDeepStrictEqual } from "node:util";
+import { type ModelFile, withCard } from "../classify/model-file.ts";
+import { Interrupted, UserError } from "../core/errors.ts";
+import { InThreadBatches } from "../data/batch-source.ts";
+import { BatchOrder } from "../data/batches.ts";
+import { holdOut } from "../data/hold-out.ts";
+import type { ImageSet } from "../data/image-set.ts";
+import { batchStatistics, input, mul, perChannelCount } from "../graph/build.ts";
+import { Graph } from "../graph/graph.ts";
+import { classifyForTraining } from "../nn/classifier.ts";
+import { Network, type ParameterSpec } from "../nn/network.ts";
+import { preprocess } from "../nn/preprocess.ts";
+import { lower, portable } from "../onnx/lower.ts";
+import { encodeModel } from "../onnx/model-file.ts";
+import type { StateTensor } from "../runtime/feedback.ts";
+import { Session, tensor } from "../runtime/session.ts";
+import { type Checkpoint, type EarlierTraining, type LoadedCheckpoint, loadCheckpoint } from "./checkpoint.ts";
+import { modelConfigOf, type TrainConfig } from "./config.ts";
+import { calibrateDraft, channelsOf, exportedWeights, type TrainingData, uncalibratedModel } from "./export.ts";
+
+// The mean of what several trainings of one network ended with, where each began with the weights of another or all with the same, so that they lie in one valley of
+// the loss (stochastic weight averaging, Izmailov et al. 2018, arXiv 1803.05407; model soups, Wortsman et al. 2022, arXiv 2203.05482). R trainings, and for
+// every batch normalisation, of its input x in batch b of the B of an epoch, n numbers per channel:
+//   w = 1/R sum_r w_r
+//   runningMean = 1/B sum_b mean_b(x),   runningVariance = 1/B sum_b n / (n - 1) variance_b(x)
+// The mean of running statistics would not do: no layer puts out, with mean weights, what it put out with either's.
+
+export interface AverageOptions {
+  /** Folders of two trainings or more, of one network on the same images. The last one's config is the model's, and says how its images are augmented. */
+  readonly runs: readonly string[];
+  /** The images they were trained on. */
+  readonly data: ImageSet;
+  readonly threads?: number;
+  readonly signal?: AbortSignal;
+  /** Batches seen for the statistics, of one epoch. */
+  readonly onStatistics?: (done: number, total: number) => void;
+  /** Images scored for the thresholds. */
+  readonly onCalibrate?: (done: number, total: number) => void;
+  /** What a person should know of: a damaged checkpoint whose predecessor had to serve. */
+  readonly onNote?: (text: string) => void;
+}
+
+/**
+ * A calibrated model with the mean of the weights that the models of `runs` are made of, and batch normalisation by statistics of its own.
+ * Errors: UserError for fewer than two runs, a folder without a checkpoint, runs of different networks or other images than `data`; Interrupted after `signal` aborts.
+ */
+export async function averageRuns(options: AverageOptions): Promise<ModelFile> {
+  const { runs, data, threads, signal, onStatistics, onCalibrate, onNote } = options;
+  if (new Set(runs).size < 2 || new Set(runs).size < runs.length)
+    throw new UserError(`average: expected the folders of two trainings or more, each once, got ${runs.join(", ") || "none"}`);
+  const checkpoints = runs.map((run) => loadNoting(run, onNote));
+  for (const [r, checkpoint] of checkpoints.entries()) requireAlike(runs[r]!, checkpoint, runs.at(-1)!, checkpoints.at(-1)!, data);
+
+  const { position } = checkpoints.at(-1)!;
+  const { config } = position;
+  const split: TrainingData = config.validation > 0 ? holdOut(data, config.validation, config.seed) : { training: data };
+  const network = statisticsNetwork(config, split.training);
+  const weights = meanWeights(network.parameters, checkpoints);
+  const onBatch = (done: number, total: number): void => {
+    requireGoingOn(signal);
+    onStatistics?.(done, total);
+  };
+  for (const [name, tensor] of await statisticsOf(network, weights, config, split.training, { threads, onBatch }))
+    weights.set(name, tensor);
+
+  const draft = uncalibratedModel(weights, network.parameters, position, split);
+  const averagedWith = checkpoints.slice(0, -1).map(describe);
+  const named = withCard(draft, { ...draft.card, training: { ...draft.card.training, averagedWith } });
+  return calibrateDraft(named, split, config, {
+    onProgress: (done, total) => {
+      requireGoingOn(signal);
+      onCalibrate?.(done, total);
+    },
+    ...(onNote ? { onNote } : {}),
+    ...(threads === undefined ? {} : { threads }),
+  });
+}
+
+function requireGoingOn(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new Interrupted("stopped; nothing was written");
+}
+
+function loadNoting(run: string, onNote: AverageOptions["onNote"]): LoadedCheckpoint {
+  const checkpoint = loadCheckpoint(run);
+  if (checkpoint.damage !== undefined)
+    onNote?.(`${checkpoint.damage}\nso the checkpoint before it serves, of step ${checkpoint.position.step}`);
+  return checkpoint;
+}
+
+const describe = ({ position: { config, data, step } }: Checkpoint): EarlierTraining => ({ config, data: data.name, steps: step });
+
+/** Everything that decides the network's parameters, and which images it has seen. */
+function identityOf(config: TrainConfig): unknown {
+  const { rejectBy, testTimeFlip, ...model } = modelConfigOf(config, 2, 1);
+  return { model, prior: config.prior, validation: config.validation, heldOutBy: config.validation > 0 ? config.seed : undefined };
+}
+
+function requireAlike(run: string, { position }: Checkpoint, last: string, { position: { config } }: Checkpoint, data: ImageSet): void {
+  const { name, split, fingerprint } = position.data;
+  if (fingerprint !== data.fingerprint)
+    throw new UserError(
+      `average: ${run} was trained on ${name} (${split}), which are other images than the ${data.count} of ${data.name} (${data.split}); all runs must have seen the same, named with --data (and --limit, --channels, --test-share, --split-seed as then)`,
+    );
+  if (!isDeepStrictEqual(identityOf(position.config), identityOf(config)))
+    throw new UserError(
+      `average: ${run} and ${last} are not of one network: head, depth, widths, image size, dimension, critic, local features, sigma floor, prior and held-out images must be the same`,
+    );
+}
+
+/** Mean over the trainings, summed in float64. */
+function meanWeights(parameters: readonly ParameterSpec[], checkpoints: readonly Checkpoint[]): Map<string, StateTensor> {
+  const models = checkpoints.map(({ position, state, kept }) =>
+    position.config.keep === "last" || kept.size === 0 ? exportedWeights(state, parameters, position.config) : kept,
+  );
+  return new Map(
+    parameters.map(({ name, shape }) => {
+      const all = models.map((model) => model.get(name)!.data);
+      const mean = all[0]!.map((_, i) => all.reduce((sum, values) => sum + values[i]!, 0) / all.length);
+      return [name, { shape, data: mean }];
+    }),
+  );
+}
+
+/** The network as training builds it. */
+function statisticsNetwork(config: TrainConfig, training: ImageSet): Network {
+  const channels = channelsOf(training);
+  const net = new Network(new Graph(), "training");
+  const images = input(net.graph, "images", "uint8", [config.batchSize, training.height, training.width, channels]);
+  const model = modelConfigOf(config, training.classNames.length, channels);
+  classifyForTraining(net, preprocess(images, config.imageSize), model, config.negatives);
+  return net;
+}
+
+/** New running statistics by name, over the batches of the config's first epoch. */
+async function statisticsOf(
+  { norms }: Network,
+  weights: ReadonlyMap<string, StateTensor>,
+  { batchSize, seed, cropPadding, flip, randomErasing }: TrainConfig,
+  training: ImageSet,
+  { threads, onBatch }: { readonly threads: number | undefined; readonly onBatch: (done: number, total: number) => void },
+): Promise<Map<string, StateTensor>> {
+  const outputs = norms.flatMap(({ norm, output }) => {
+    const { mean, variance } = batchStatistics(output);
+    const count = perChannelCount(output);
+    return [[`${norm}.runningMean`, mean] as const, [`${norm}.runningVariance`, mul(variance, count / (count - 1))] as const];
+  });
+  const constants = new Map([...weights].map(([name, { data }]) => [name, data]));
+  const model = encodeModel(lower(Object.fromEntries(outputs), { target: portable, weights: constants }));
+  const session = await Session.create(model, threads === undefined ? {} : { threads });
+  const batches = new InThreadBatches(training, { batchSize, seed, augmentation: { cropPadding, flip, randomErasing } });
+  const { stepsPerEpoch } = new BatchOrder(training.count, batchSize, seed);
+  const sums = new Map(outputs.map(([name]) => [name, new Float64Array(weights.get(name)!.data.length)]));
+  try {
+    for (let step = 0; step < stepsPerEpoch; step++) {
+      const { images } = await batches.take(step);
+      const found = await session.run({ images: tensor("uint8", images, [batchSize, training.height, training.width, training.channels]) });
+      for (const [name, sum] of sums) {
+        const seen = found[name]!.data as Float32Array;
+        for (let i = 0; i < sum.length; i++) sum[i]! += seen[i]!;
+      }
+      onBatch(step + 1, stepsPerEpoch);
+    }
+  } finally {
+    await session.release();
+  }
+  return new Map(
+    [...sums].map(([name, sum]) => [
+      name,
+      { shape: weights.get(name)!.shape, data: Float32Array.from(sum, (value) => value / stepsPerEpoch) },
+    ]),
+  );
+}
