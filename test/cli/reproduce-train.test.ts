@@ -9,7 +9,7 @@ import type { PaperModel } from "../../src/evaluate/protocols/paper.ts";
 const folder = mkdtempSync(join(tmpdir(), "sdim-recipe-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-it("a recipe with restarts is a chain of trainings, each from the model of the one before; a finished one is not trained again", async () => {
+it("a recipe with restarts is a chain of trainings, each from the model of the one before, the model the mean of the last ones; a finished one is not trained again", async () => {
   const recipe = { head: "softmax", widths: [16, 16, 16, 16], imageSize: 8, epochs: 0.5, learningRate: 0.01 } as const;
   const model: PaperModel = {
     id: "digits",
@@ -23,6 +23,7 @@ it("a recipe with restarts is a chain of trainings, each from the model of the o
       { epochs: 0.25, learningRate: 0.001, weightDecay: 0.1 },
       { epochs: 0.1, learningRate: 0.001, seed: 2 },
     ],
+    averaged: 2,
   };
   const options = { models: join(folder, "models"), runs: join(folder, "runs"), out: join(folder, "results") };
   expect(await trainedModel(model, options)).toBeUndefined();
@@ -35,6 +36,7 @@ it("a recipe with restarts is a chain of trainings, each from the model of the o
       { config: recipe, data: "mnist", steps: 234 },
       { config: { ...recipe, ...model.restarts[0] }, data: "mnist", steps: 117 },
     ],
+    averagedWith: [{ config: { ...recipe, ...model.restarts[0] }, data: "mnist", steps: 117 }],
   });
   for (const run of ["digits-restart-1", "digits-restart-2"]) expect(existsSync(join(folder, "runs", run, "model.onnx"))).toBe(true);
   const before = readFileSync(path!);

@@ -52,7 +52,7 @@ describe("a training that begins with another's weights", () => {
     const begun = await beginWith(first.out, parameters, state, seen);
     expect(begun.note).toContain("; anew: gaussians.mean, gaussians.logSigma");
     expect(begun.state.get(meanParameter)).toEqual(state.get(meanParameter));
-    expect(begun.state.get("encoder.linear1.weight")).toEqual(earlier.state.get("encoder.linear1.weight"));
+    expect(begun.state.get("encoder.head.linear1.weight")).toEqual(earlier.state.get("encoder.head.linear1.weight"));
   });
 
   it.each([

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
-import { encodeModelFile } from "../../classify/model-file.ts";
+import { encodeModelFile, type ModelFile } from "../../classify/model-file.ts";
 import { requireNew, requireSpared, requireWritable, writeFileAtomic } from "../../core/files.ts";
 import { takeFirst } from "../../data/image-set.ts";
-import { averageRuns } from "../../train/average-runs.ts";
+import { type AverageOptions, averageRuns } from "../../train/average-runs.ts";
 import { checkpointPath, loadCheckpoint, previousCheckpointPath } from "../../train/checkpoint.ts";
 import { interruptible } from "../interrupt.ts";
 import { dataDirOption, dataOption, threadsOption, wholeNumber } from "../options.ts";
@@ -47,40 +47,37 @@ export function addAverage(program: Command): void {
     requireNew(out, options.force);
     requireWritable(out);
     const { config, data: seen } = loadCheckpoint(runs.at(-1)!).position;
-    const whole = await loadWithProgress(
-      options.data ?? seen.name,
-      "train",
-      loadOptions(options, { ...seen.loading, imageSize: config.imageSize }),
-    );
+    const loading = loadOptions(options, { ...seen.loading, imageSize: config.imageSize });
+    const whole = await loadWithProgress(options.data ?? seen.name, "train", loading);
     requireOwnImages(options, [whole]);
     const data = limit === undefined ? whole : takeFirst(whole, limit);
-    const line = new ProgressLine();
-    const show = (text: string) => (done: number, total: number) => line.show(`${text}: ${done} of ${total}`, done === total);
-    try {
-      const model = await interruptible((signal) =>
-        averageRuns({
-          runs,
-          data,
-          signal,
-          ...(threads === undefined ? {} : { threads }),
-          onStatistics: show("statistics of batch normalisation, batches"),
-          onCalibrate: show("calibrating, images scored"),
-          onNote: (text) => {
-            line.end();
-            note(text);
-          },
-        }),
-      );
-      writeFileAtomic(out, encodeModelFile(model));
-      const { calibration, measured } = model.card;
-      if (options.json)
-        printJson({ model: out, runs, data: { name: data.name, split: data.split, count: data.count }, config, measured, calibration });
-      else
-        printLine(
-          `${out}: the mean of ${runs.join(", ")}; thresholds at percentile ${calibration.percentile} of ${data.name} (${data.split})`,
-        );
-    } finally {
-      line.end();
-    }
+    const model = await averageWithProgress({ runs, data, ...(threads === undefined ? {} : { threads }) });
+    writeFileAtomic(out, encodeModelFile(model));
+    const { calibration, measured } = model.card;
+    if (options.json)
+      return printJson({ model: out, runs, data: { name: data.name, split: data.split, count: data.count }, config, measured });
+    printLine(`${out}: the mean of ${runs.join(", ")}; thresholds at percentile ${calibration.percentile} of ${data.name} (${data.split})`);
   });
+}
+
+/** Averages with a progress line on stderr; Ctrl-C and SIGTERM stop it, and nothing is written. */
+export async function averageWithProgress(options: Pick<AverageOptions, "runs" | "data" | "threads">): Promise<ModelFile> {
+  const line = new ProgressLine();
+  const show = (text: string) => (done: number, total: number) => line.show(`${text}: ${done} of ${total}`, done === total);
+  try {
+    return await interruptible((signal) =>
+      averageRuns({
+        ...options,
+        signal,
+        onStatistics: show("statistics of batch normalisation, batches seen"),
+        onCalibrate: show("calibrating, images scored"),
+        onNote: (text) => {
+          line.end();
+          note(text);
+        },
+      }),
+    );
+  } finally {
+    line.end();
+  }
 }

@@ -11,6 +11,7 @@ import { runtimeVersion } from "../../runtime/session.ts";
 import { hasCheckpoint } from "../../train/checkpoint.ts";
 import { defaults, resolveConfig, type TrainConfig } from "../../train/config.ts";
 import type { TrainResult } from "../../train/train.ts";
+import { averageWithProgress } from "../commands/average.ts";
 import { trainWithProgress } from "../commands/train.ts";
 
 /** What the command line says to `sdim reproduce`. */
@@ -67,8 +68,11 @@ export async function trainedModel(model: PaperModel, options: ReproduceOptions)
   return path;
 }
 
+/** What trainings end with. */
+type Trained = Pick<TrainResult, "model" | "elapsedSeconds">;
+
 /** By the recipe and its warm restarts, in folders `-restart-1`, `-restart-2` and so on. A training that was stopped goes on; one that was finished only exports again. */
-async function trainStages({ recipe, restarts }: PaperModel, out: string, data: ImageSet): Promise<TrainResult> {
+async function trainStages({ recipe, restarts, averaged = 1 }: PaperModel, out: string, data: ImageSet): Promise<Trained> {
   const stage = (folder: string, config: Partial<TrainConfig>, from?: string) => {
     const resume = hasCheckpoint(folder);
     return trainWithProgress(
@@ -77,10 +81,14 @@ async function trainStages({ recipe, restarts }: PaperModel, out: string, data: 
       data,
     );
   };
+  const folders = [out, ...restarts.map((_, i) => `${out}-restart-${i + 1}`)];
   let last = await stage(out, recipe);
   for (const [i, restart] of restarts.entries()) {
-    const next = await stage(`${out}-restart-${i + 1}`, { ...recipe, ...restart }, last.modelPath);
+    const next = await stage(folders[i + 1]!, { ...recipe, ...restart }, last.modelPath);
     last = { ...next, elapsedSeconds: last.elapsedSeconds + next.elapsedSeconds };
   }
-  return last;
+  if (averaged === 1) return last;
+  const startedAt = performance.now();
+  const model = await averageWithProgress({ runs: folders.slice(-averaged), data });
+  return { model, elapsedSeconds: last.elapsedSeconds + (performance.now() - startedAt) / 1000 };
 }

@@ -16,6 +16,8 @@ export interface PaperModel {
   readonly recipe: Partial<TrainConfig>;
   /** Of trainings after the first, beside the recipe: each begins with the model file of the one before (warm restarts). */
   readonly restarts: readonly Partial<TrainConfig>[];
+  /** How many of them, from the last one back, the model is the mean of; of the last one only where not said. */
+  readonly averaged?: number;
   /** What the classifier should refuse: in Table 3 for FashionMNIST and CIFAR10. */
   readonly ood?: string;
 }
@@ -25,10 +27,10 @@ const pair = (
   depth: number,
   recipe: Partial<TrainConfig>,
   accuracies: { readonly sdim: number; readonly softmax: number },
-  { ood, restarts = [] }: Partial<Pick<PaperModel, "ood" | "restarts">> = {},
+  { restarts = [], ...more }: Partial<Pick<PaperModel, "ood" | "restarts" | "averaged">> = {},
 ): PaperModel[] => {
   const large = depth > 10;
-  const common = { data, depth, recipe: { depth, ...recipe }, restarts, ...(ood === undefined ? {} : { ood }) };
+  const common = { data, depth, recipe: { depth, ...recipe }, restarts, ...more };
   return [
     { ...common, id: data, head: "sdim", paperAccuracy: accuracies.sdim, paperParameters: large ? 4.6 : 1.46 },
     {
@@ -72,7 +74,9 @@ export const paperModels: readonly PaperModel[] = [
         { ...warmRestart, epochs: 20, randomErasing: 0.25, seed: 2 },
         { ...warmRestart, epochs: 20, randomErasing: 0.25, seed: 3 },
         { ...warmRestart, epochs: 30, randomErasing: 0.25, seed: 4 },
+        { ...warmRestart, epochs: 17, learningRate: 0.001, seed: 5 },
       ],
+      averaged: 2,
     },
   ),
   ...pair("svhn", 26, { epochs: 20, cropPadding: 4, flip: true }, { sdim: 95.74, softmax: 95.96 }),
