@@ -134,8 +134,10 @@ describe("sdim average", () => {
     expect((await sdimHere("train", ...digits, ...small, "--out", a!)).code).toBe(0);
     expect((await sdimHere("train", ...digits, ...small, "--from", a!, "--seed", "2", "--out", b!)).code).toBe(0);
     const { code, stdout } = await sdimHere("average", a!, b!, "--limit", "640", "--out", out!);
-    expect([code, stdout]).toEqual([0, `${out}: the mean of ${a}, ${b}; thresholds at percentile 1 of mnist (train)\n`]);
-    expect(readModelFile(out!).card.training["averagedWith"]).toHaveLength(1);
+    const { training, measured } = readModelFile(out!).card;
+    expect(training["averagedWith"]).toHaveLength(1);
+    const accuracy = (100 * measured["testAccuracy"]!).toFixed(2);
+    expect([code, stdout]).toEqual([0, `${out}: the mean of ${a}, ${b}, test accuracy ${accuracy}%\n`]);
 
     const refused = await sdimHere("average", a!, b!, "--limit", "640", "--out", out!);
     expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining("is there already; --force replaces it")]);

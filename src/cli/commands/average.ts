@@ -8,6 +8,7 @@ import { interruptible } from "../interrupt.ts";
 import { dataDirOption, dataOption, threadsOption, wholeNumber } from "../options.ts";
 import { note, ProgressLine, printJson, printLine } from "../output.ts";
 import { type DataOptions, loadOptions, loadWithProgress, ownImageOptions, requireOwnImages } from "../own-images.ts";
+import { measure, testSplit } from "./train.ts";
 
 interface AverageCommandOptions extends DataOptions {
   readonly data?: string;
@@ -48,15 +49,26 @@ export function addAverage(program: Command): void {
     requireWritable(out);
     const { config, data: seen } = loadCheckpoint(runs.at(-1)!).position;
     const loading = loadOptions(options, { ...seen.loading, imageSize: config.imageSize });
-    const whole = await loadWithProgress(options.data ?? seen.name, "train", loading);
+    const spec = options.data ?? seen.name;
+    const whole = await loadWithProgress(spec, "train", loading);
     requireOwnImages(options, [whole]);
     const data = limit === undefined ? whole : takeFirst(whole, limit);
+    const test = await testSplit(spec, whole, whole.origin ? { ...loading, ...whole.origin.choices } : loading);
     const model = await averageWithProgress({ runs, data, ...(threads === undefined ? {} : { threads }) });
     writeFileAtomic(out, encodeModelFile(model));
-    const { calibration, measured } = model.card;
-    if (options.json)
-      return printJson({ model: out, runs, data: { name: data.name, split: data.split, count: data.count }, config, measured });
-    printLine(`${out}: the mean of ${runs.join(", ")}; thresholds at percentile ${calibration.percentile} of ${data.name} (${data.split})`);
+    const accuracy = test && (await measure({ model, modelPath: out }, test, threads));
+    if (options.json) {
+      return printJson({
+        model: out,
+        runs,
+        data: { name: data.name, split: data.split, count: data.count },
+        config,
+        calibrationAccuracy: model.card.measured["calibrationAccuracy"],
+        testAccuracy: accuracy ?? null,
+      });
+    }
+    const measured = accuracy === undefined ? "" : `, test accuracy ${(100 * accuracy).toFixed(2)}%`;
+    printLine(`${out}: the mean of ${runs.join(", ")}${measured}`);
   });
 }
 

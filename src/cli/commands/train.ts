@@ -227,7 +227,7 @@ export async function trainWithProgress(machine: TrainingMachine, config: TrainC
 }
 
 /** undefined: there is none, or it is what is trained on, as with a single file of records. */
-async function testSplit(spec: string, training: ImageSet, loading: LoadOptions): Promise<ImageSet | undefined> {
+export async function testSplit(spec: string, training: ImageSet, loading: LoadOptions): Promise<ImageSet | undefined> {
   try {
     const test = await loadWithProgress(spec, "test", loading);
     if (test.fingerprint !== training.fingerprint) return test;
@@ -241,7 +241,11 @@ async function testSplit(spec: string, training: ImageSet, loading: LoadOptions)
 }
 
 /** Measures the test accuracy and writes it into the model file's card. */
-async function measure({ model, modelPath }: TrainResult, test: ImageSet, threads?: number): Promise<number> {
+export async function measure(
+  { model, modelPath }: Pick<TrainResult, "model" | "modelPath">,
+  test: ImageSet,
+  threads?: number,
+): Promise<number> {
   const classifier = await Classifier.load(model, threads === undefined ? {} : { threads });
   try {
     const percentiles = [model.card.calibration.percentile];
