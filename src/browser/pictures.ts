@@ -1,5 +1,6 @@
 import { imageSize } from "image-size";
 import { messageOf, UserError } from "../core/errors.ts";
+import { longestSide } from "../core/resize.ts";
 import { decodeBmp, isBmp } from "../data/bmp.ts";
 import { luminance } from "../data/luminance.ts";
 import type { Picture } from "../data/picture.ts";
@@ -83,6 +84,8 @@ function checkSize(width: number, height: number, name: string): void {
       `${name}: ${width} x ${height} pixels are ${megapixels.toFixed(0)} megapixels, more than the 100 that are read at most`,
     );
   }
+  if (Math.max(width, height) > longestSide)
+    throw new UserError(`${name}: ${width} x ${height} pixels, more on a side than the ${longestSide} that are read at most`);
 }
 
 function pictureOfPixels({ pixels, width, height, channels: stored }: Picture, channels: 1 | 3, name: string): Picture {

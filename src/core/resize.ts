@@ -1,3 +1,6 @@
+/** Of a picture that is read, in pixels (a JPEG cannot have more): the matrix that a model resizes by is as long as the side. */
+export const longestSide = 65_535;
+
 /** The weights of one target pixel: of the source pixels from `first` on. They add up to 1. */
 export interface ResizeRow {
   readonly first: number;

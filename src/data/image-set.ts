@@ -66,11 +66,14 @@ export interface ImageSet {
 
 export type ImageSetParts = Omit<ImageSet, "fingerprint" | "count">;
 
-/** Errors: UserError when pixels, labels and shape do not fit, or a label is no class. */
+/** Errors: UserError when pixels are not a Uint8Array or labels not an Int32Array, they and the shape do not fit, or a label is no class. */
 export function imageSet(parts: ImageSetParts): ImageSet {
   const { name, split, height, width, channels, pixels, labels, classNames } = parts;
-  const count = labels.length;
   const where = `${name} (${split})`;
+  // Plain JavaScript may bring others: floats from 0 to 1 would be copied as black.
+  if (!(pixels instanceof Uint8Array)) throw new UserError(`${where}: expected pixels as a Uint8Array, 0 to 255, got ${kindOf(pixels)}`);
+  if (!(labels instanceof Int32Array)) throw new UserError(`${where}: expected labels as an Int32Array, got ${kindOf(labels)}`);
+  const count = labels.length;
   if (count === 0) throw new UserError(`${where}: no images`);
   if (height * width * channels === 0) throw new UserError(`${where}: images [${count}, ${height}, ${width}, ${channels}] have no pixels`);
   const expected = count * height * width * channels;
@@ -85,6 +88,8 @@ export function imageSet(parts: ImageSetParts): ImageSet {
   hash.update(pixels).update(new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength));
   return { ...parts, count, fingerprint: hash.digest("hex") };
 }
+
+const kindOf = (value: unknown): string => (typeof value === "object" && value !== null ? value.constructor.name : String(value));
 
 /**
  * The set with the classes that a model knows: the names are its own, or the model's where its files have none. Errors: UserError that says
@@ -108,10 +113,12 @@ export function subset(set: ImageSet, indices: ArrayLike<number>): ImageSet {
 
 /**
  * The first `count` images; of a user's own, whose order means nothing, and of a set that comes class after class, the first of every class in proportion. Fewer are always
- * the beginning of more.
+ * the beginning of more. Errors: UserError for a count that is no whole number above 0.
  */
 export function takeFirst(set: ImageSet, count: number): ImageSet {
   if (count >= set.count) return set;
+  if (!Number.isInteger(count) || count < 1)
+    throw new UserError(`${set.name} (${set.split}): expected a number of images above 0, got ${count}`);
   const all = Array.from({ length: set.count }, (_, i) => i);
   const isByClass = set.labels.every((label, i) => i === 0 || label >= set.labels[i - 1]!);
   return subset(set, (set.origin !== undefined || isByClass ? inProportion(set, all) : all).slice(0, count));

@@ -2,6 +2,7 @@ import { type FileHandle, open, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import sharp, { type Metadata, type Sharp } from "sharp";
 import { messageOf, UserError } from "../core/errors.ts";
+import { longestSide } from "../core/resize.ts";
 import { bmpHeaderBytes, decodeBmp, isBmp, parseBmpHeader } from "./bmp.ts";
 import type { Picture } from "./picture.ts";
 
@@ -109,8 +110,10 @@ async function headerOf(source: string | Uint8Array, name: string): Promise<Meta
 }
 
 function checkSize({ width, height }: { readonly width: number; readonly height: number }, name: string): void {
-  if (width * height <= mostPixels) return;
-  throw new UserError(`${name}: ${width} x ${height} pixels, more than the ${mostPixels.toLocaleString("en")} that are read`);
+  if (width * height > mostPixels)
+    throw new UserError(`${name}: ${width} x ${height} pixels, more than the ${mostPixels.toLocaleString("en")} that are read`);
+  if (Math.max(width, height) > longestSide)
+    throw new UserError(`${name}: ${width} x ${height} pixels, more on a side than the ${longestSide.toLocaleString("en")} that are read`);
 }
 
 /** What `use` makes of a BMP file and its first bytes; undefined for a file of another kind. */

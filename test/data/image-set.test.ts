@@ -24,6 +24,16 @@ describe("imageSet", () => {
       "toy (train): images [1, 0, 2, 1] have no pixels",
     ],
     ["nothing", () => make([], []), "toy (train): no images"],
+    [
+      "floats for pixels",
+      () => imageSet({ ...make([1, 2], [0]), pixels: Float32Array.of(0.1, 1) as unknown as Uint8Array }),
+      "toy (train): expected pixels as a Uint8Array, 0 to 255, got Float32Array",
+    ],
+    [
+      "a plain array of labels",
+      () => imageSet({ ...make([1, 2], [0]), labels: [0] as unknown as Int32Array }),
+      "toy (train): expected labels as an Int32Array, got Array",
+    ],
   ])("refuses %s", (_what, build, message) => {
     expect(build).toThrow(message);
   });
@@ -54,6 +64,8 @@ describe("imageSet", () => {
       [1, 0],
     ]);
     expect(takeFirst(picked, 1).count).toBe(1);
+    for (const count of [-1, 0, 0.5, Number.NaN])
+      expect(() => takeFirst(picked, count)).toThrow(`expected a number of images above 0, got ${count}`);
     const labels = new BigInt64Array(2);
     gatherLabels(picked, [1, 0], labels);
     expect([...labels]).toEqual([0n, 1n]);

@@ -140,6 +140,12 @@ describe("readPicture", () => {
     );
   });
 
+  it("refuses a picture so long that resizing it would take gigabytes, by its header", async () => {
+    const message = "thin.png: 65536 x 2 pixels, more on a side than the 65,535 that are read";
+    await expect(readPicture(await pngAnnouncing(65_536, 2), 1, "thin.png")).rejects.toThrow(new UserError(message));
+    await expect(readPicture(await pngAnnouncing(2, 65_536), 1, "thin.png")).rejects.toThrow("2 x 65536 pixels, more on a side");
+  });
+
   it("refuses so what has hardly more than a header, of a file and of bytes: nothing is unpacked", async () => {
     for (const [name, bytes] of [
       ["huge.png", await pngAnnouncing(40_000, 40_000)],

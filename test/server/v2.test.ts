@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Classifier } from "../../src/classify/classifier.ts";
+import { imagesTensor } from "../../src/server/v2/images.ts";
 import { noise } from "../support/pictures.ts";
 import { mnist, startServer, type TestedServer } from "../support/serving.ts";
 
@@ -203,6 +204,11 @@ describe("Open Inference Protocol v2", () => {
     ]);
     const short = await infer(binaryBody({ inputs: [{ ...input, parameters: { binary_data_size: 1680 } }] }, pixels.subarray(1)));
     expect(short.json<{ error: string }>().error).toContain("needs 1680 bytes, got binary_data_size 1680 and 1679 bytes");
+  });
+
+  it("takes no image so long that resizing it would take gigabytes", () => {
+    const thin = { json: { inputs: [{ ...input, shape: [1, 1, 65_536, 1], data: [] }] }, binary: new Uint8Array() };
+    expect(() => imagesTensor(thin, 1e8)).toThrow("images: 1 x 65536 is more than 65535 pixels on a side");
   });
 
   it("has limits", async () => {

@@ -229,6 +229,7 @@ describe("errors name the file and say what was expected", () => {
     ["an SVG", async () => Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'), "got svg"],
     ["a PNG cut short", async () => (await coloured().png().toBuffer()).subarray(0, 60), "it is damaged or cut short"],
     ["a picture of 10,001 x 10,000", async () => pngHeader(10_001, 10_000), "10001 x 10000 pixels are 100 megapixels, more than the 100"],
+    ["a picture of 65,536 x 1", async () => pngHeader(65_536, 1), "65536 x 1 pixels, more on a side than the 65535"],
   ])("%s", async (_name, make, message) => {
     await expect(pictureInBrowser(await make(), 1)).rejects.toThrow(message);
   });

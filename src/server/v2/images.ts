@@ -1,3 +1,4 @@
+import { longestSide } from "../../core/resize.ts";
 import type { Picture } from "../../data/picture.ts";
 import { HttpError } from "../errors.ts";
 import { type ParsedRequest, wrong } from "./request.ts";
@@ -12,7 +13,7 @@ export interface ImagesTensor {
 }
 
 /**
- * Checks and reads the input. Errors: HttpError 400 that says what was expected, 413 for an image of more than `mostPixels`.
+ * Checks and reads the input. Errors: HttpError 400 that says what was expected, 413 for an image of more than `mostPixels`, or longer than is read.
  */
 export function imagesTensor({ json, binary }: ParsedRequest, mostPixels: number): ImagesTensor {
   const [input, ...others] = json.inputs;
@@ -28,6 +29,8 @@ export function imagesTensor({ json, binary }: ParsedRequest, mostPixels: number
   }
   if (height * width > mostPixels)
     throw new HttpError(413, "image_too_large", `images: ${height} x ${width} is more than ${mostPixels} pixels`);
+  if (Math.max(height, width) > longestSide)
+    throw new HttpError(413, "image_too_large", `images: ${height} x ${width} is more than ${longestSide} pixels on a side`);
   const size = count * height * width * channels;
   const binarySize = parameters?.["binary_data_size"];
   if (binarySize === undefined) {
