@@ -1,4 +1,5 @@
 import { UserError } from "../core/errors.ts";
+import { isOfKind, kindOf } from "../core/kinds.ts";
 
 // What a compiler would say of the arguments of an attack, to callers who have none.
 
@@ -33,8 +34,7 @@ function requireArrays(samples: unknown, prefix: string): void {
   for (const [name, wanted] of Object.entries(arrays)) {
     const given = (samples as Readonly<Record<string, unknown>>)[name];
     if (name === "targets" && given === undefined) continue;
-    // Not by instanceof: an array may come from another realm.
-    if (Object.prototype.toString.call(given) !== `[object ${wanted}]`) throw unexpected(`${prefix}${name}`, wanted, given);
+    if (!isOfKind(given, wanted)) throw unexpected(`${prefix}${name}`, wanted, given);
   }
 }
 
@@ -43,11 +43,3 @@ const can = (thing: unknown, method: string): boolean =>
 
 const unexpected = (what: string, wanted: string, got: unknown): UserError =>
   new UserError(`${what}: expected ${wanted}, got ${kindOf(got)}`);
-
-/** `"pgd"`, `0.1`, `Float64Array`. */
-function kindOf(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value);
-  if (typeof value === "function") return `the function ${value.name}`;
-  if (typeof value !== "object" || value === null) return String(value);
-  return value.constructor?.name ?? "an object";
-}

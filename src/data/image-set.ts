@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { UserError } from "../core/errors.ts";
+import { isOfKind, kindOf } from "../core/kinds.ts";
 
 export type Split = "train" | "val" | "test";
 
@@ -71,8 +72,8 @@ export function imageSet(parts: ImageSetParts): ImageSet {
   const { name, split, height, width, channels, pixels, labels, classNames } = parts;
   const where = `${name} (${split})`;
   // Plain JavaScript may bring others: floats from 0 to 1 would be copied as black.
-  if (!(pixels instanceof Uint8Array)) throw new UserError(`${where}: expected pixels as a Uint8Array, 0 to 255, got ${kindOf(pixels)}`);
-  if (!(labels instanceof Int32Array)) throw new UserError(`${where}: expected labels as an Int32Array, got ${kindOf(labels)}`);
+  if (!isOfKind(pixels, "Uint8Array")) throw new UserError(`${where}: expected pixels as a Uint8Array, 0 to 255, got ${kindOf(pixels)}`);
+  if (!isOfKind(labels, "Int32Array")) throw new UserError(`${where}: expected labels as an Int32Array, got ${kindOf(labels)}`);
   const count = labels.length;
   if (count === 0) throw new UserError(`${where}: no images`);
   if (height * width * channels === 0) throw new UserError(`${where}: images [${count}, ${height}, ${width}, ${channels}] have no pixels`);
@@ -88,8 +89,6 @@ export function imageSet(parts: ImageSetParts): ImageSet {
   hash.update(pixels).update(new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength));
   return { ...parts, count, fingerprint: hash.digest("hex") };
 }
-
-const kindOf = (value: unknown): string => (typeof value === "object" && value !== null ? value.constructor.name : String(value));
 
 /**
  * The set with the classes that a model knows: the names are its own, or the model's where its files have none. Errors: UserError that says

@@ -60,8 +60,8 @@ export async function averageRuns(options: AverageOptions): Promise<ModelFile> {
     requireGoingOn(signal);
     onStatistics?.(done, total);
   };
-  for (const [name, tensor] of await statisticsOf(network, weights, config, split.training, { threads, onBatch }))
-    weights.set(name, tensor);
+  for (const [name, statistic] of await statisticsOf(network, weights, config, split.training, { threads, onBatch }))
+    weights.set(name, statistic);
 
   const draft = uncalibratedModel(weights, network.parameters, position, split);
   const averagedWith = checkpoints.slice(0, -1).map(describe);

@@ -141,7 +141,7 @@ function trainingLines({ training }: ModelCard, facts: TrainingFacts | undefined
     ]),
     ...averagedWith.flatMap((other) => [
       "",
-      `The weights are the mean of those and of another training's on ${other.data}: ${other.steps} steps. Config: ${shown(other.config)}.`,
+      `Its weights are the mean of what this training ended with and what another on ${other.data} did: ${other.steps} steps. Config: ${shown(other.config)}.`,
     ]),
   ];
 }
