@@ -1,25 +1,31 @@
 import { z } from "zod";
 import { messageOf, UserError } from "../core/errors.ts";
 import { problemsIn } from "../core/problems.ts";
-import { localFeatureStages, type ModelConfig } from "../nn/classifier.ts";
+import type { ModelConfig } from "../nn/classifier.ts";
 import { rejectScores } from "../nn/reject-score.ts";
+import { networkShape, tooManyWeights } from "./network-schema.ts";
 
 // What a model file says of itself, in its ONNX metadata under `sdim`: everything but the tensors.
 
-const modelConfig = z.strictObject({
-  head: z.enum(["sdim", "softmax"]),
-  classes: z.int().min(2),
-  channels: z.union([z.literal(1), z.literal(3)]),
-  imageSize: z.int().min(8).multipleOf(8),
-  depth: z.int(),
-  widths: z.tuple([z.int(), z.int(), z.int(), z.int()]).readonly(),
-  dimension: z.int().min(1),
-  critic: z.enum(["concat", "dot"]),
-  localFeatures: z.enum(localFeatureStages),
-  logSigmaFloor: z.number().nullable(),
-  rejectBy: z.enum(rejectScores).optional(),
-  testTimeFlip: z.boolean().optional(),
-}) satisfies z.ZodType<ModelConfig>;
+const modelConfig = z
+  .strictObject({
+    head: networkShape.head,
+    classes: z.int().min(2).max(65_536),
+    channels: z.union([z.literal(1), z.literal(3)]),
+    imageSize: networkShape.imageSize,
+    depth: networkShape.depth,
+    widths: networkShape.widths.readonly(),
+    dimension: networkShape.dimension,
+    critic: networkShape.critic,
+    localFeatures: networkShape.localFeatures,
+    logSigmaFloor: networkShape.logSigmaFloor,
+    rejectBy: z.enum(rejectScores).optional(),
+    testTimeFlip: z.boolean().optional(),
+  })
+  .check(({ value, issues }) => {
+    const excess = tooManyWeights(value);
+    if (excess !== undefined) issues.push({ code: "custom", input: value, path: ["widths"], message: excess });
+  }) satisfies z.ZodType<ModelConfig>;
 
 const thresholdSet = z.strictObject({ percentile: z.number(), values: z.array(z.number()) });
 
@@ -56,7 +62,7 @@ export type Calibration = z.infer<typeof calibration>;
  */
 export const newestFormat = 3;
 
-const card = z.strictObject({
+const cardShape = z.strictObject({
   format: z.union([z.literal(1), z.literal(2), z.literal(newestFormat)]),
   /** Version of sdim that wrote the file. */
   version: z.string(),
@@ -71,6 +77,27 @@ const card = z.strictObject({
   otherCalibrations: z.array(calibration).optional(),
   training: z.record(z.string(), z.unknown()),
   measured: z.record(z.string(), z.number()),
+});
+
+const card = cardShape.check(({ value, issues }) => {
+  const add = (path: (string | number)[], message: string) => issues.push({ code: "custom", input: value, path, message });
+  const { classes } = value.model;
+  const expectPerClass = (path: (string | number)[], values: readonly unknown[], what: string) => {
+    if (values.length !== classes) add(path, `there must be ${what} for each of the ${classes} classes, not ${values.length}`);
+  };
+  expectPerClass(["classNames"], value.classNames, "a name");
+  const twice = value.classNames.find((name, i) => value.classNames.indexOf(name) < i);
+  if (twice !== undefined) add(["classNames"], `${JSON.stringify(twice)} is the name of two classes`);
+
+  const calibrations = [["calibration"], ...(value.otherCalibrations ?? []).map((_, i) => ["otherCalibrations", i])];
+  for (const [i, { counts, thresholds }] of [value.calibration, ...(value.otherCalibrations ?? [])].entries()) {
+    expectPerClass([...calibrations[i]!, "counts"], counts, "a count");
+    for (const [k, { values }] of thresholds.entries())
+      expectPerClass([...calibrations[i]!, "thresholds", k, "values"], values, "a threshold");
+  }
+  const { percentile, thresholds } = value.calibration;
+  if (!thresholds.some((set) => set.percentile === percentile))
+    add(["calibration", "percentile"], `there are no thresholds at the percentile in force, ${percentile}`);
 });
 
 /** What a model file says of itself. */

@@ -1,7 +1,18 @@
 import { InternalError, UserError } from "../core/errors.ts";
+import { representationSize } from "../nn/classifier.ts";
 import { logPriorsName, thresholdsName } from "../nn/scorer.ts";
 import type { ModelProto } from "../onnx/generated/onnx_pb.ts";
-import { copyModel, decodeModel, encodeModel, metadata, readTensor, replaceInitializer, setMetadata } from "../onnx/model-file.ts";
+import {
+  copyModel,
+  decodeModel,
+  describeValues,
+  encodeModel,
+  metadata,
+  readTensor,
+  replaceInitializer,
+  setMetadata,
+  type TensorDType,
+} from "../onnx/model-file.ts";
 import { type ModelCard, parseCard } from "./card.ts";
 
 // Model files in memory, with nothing of Node: what the library and the browser share.
@@ -35,11 +46,56 @@ export function decodeModelFile(bytes: Uint8Array, source: string): ModelFile {
   if (text === undefined) {
     throw new UserError(`${source}: an ONNX model, but not one of ours: expected metadata "sdim". Make one with: sdim train`);
   }
-  const card = parseCard(text, source);
-  if (card.classNames.length !== card.model.classes) {
-    throw new UserError(`${source}: expected ${card.model.classes} class names, got ${card.classNames.length}`);
+  const file = { card: parseCard(text, source), proto };
+  const problem = interfaceProblem(file) ?? tensorsProblem(file);
+  if (problem !== undefined) throw new UserError(`${source}: damaged, or changed by another program: ${problem}`);
+  return file;
+}
+
+/** What a model file takes and gives, by name: element type and size of the last dimension, where it is not free. */
+function expectedInterface({
+  model,
+}: ModelCard): Readonly<Record<"input" | "output", readonly (readonly [string, TensorDType, number?])[]>> {
+  return {
+    input: [["images", "uint8", model.channels]],
+    output: [
+      ["label", "int64"],
+      ["accepted", "bool"],
+      ["log_likelihood", "float32"],
+      ["threshold", "float32"],
+      ["class_log_likelihoods", "float32", model.classes],
+      ["representation", "float32", representationSize(model)],
+    ],
+  };
+}
+
+function interfaceProblem({ card, proto }: ModelFile): string | undefined {
+  for (const [kind, values] of Object.entries(expectedInterface(card))) {
+    for (const [name, dtype, size] of values) {
+      const found = describeValues(proto, kind as "input" | "output").find((value) => value.name === name);
+      const wanted = `${dtype}${size === undefined ? "" : ` [..., ${size}]`}`;
+      if (found === undefined) return `its graph has no ${kind} "${name}"`;
+      if (found.dtype !== dtype || (size !== undefined && found.dims.at(-1) !== size))
+        return `expected the ${kind} "${name}" to be ${wanted}, by its card, got ${found.dtype} [${found.dims.join(", ")}]`;
+    }
   }
-  return { card, proto };
+  return undefined;
+}
+
+/** Weights must be numbers: with others every image is refused, by a score that is none. Thresholds must be the card's, or its percentile is not the one in force. */
+function tensorsProblem(file: ModelFile): string | undefined {
+  const tensors = tensorsOf(file);
+  const thresholds = tensors.get(thresholdsName);
+  const inForce = thresholdsInForce(file.card);
+  if (thresholds === undefined) return `it has no tensor "${thresholdsName}"`;
+  if (thresholds.length !== inForce.length || thresholds.some((value, c) => value !== inForce[c]))
+    return "its thresholds are not those that its card has in force";
+  for (const [name, values] of tensors) {
+    // A loop by hand: findIndex takes several times as long, and files are read often.
+    for (let i = 0; i < values.length && name !== thresholdsName; i++)
+      if (!Number.isFinite(values[i])) return `weight ${i} of "${name}" is ${values[i]}`;
+  }
+  return undefined;
 }
 
 /** The file's float tensors by name: folded weights, `thresholds`, `log_priors`. */

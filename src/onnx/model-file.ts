@@ -141,6 +141,25 @@ function notAModel(source: string, reason: string, cause?: unknown): UserError {
   });
 }
 
+/** A graph's input or output: a dimension is a number, a name, or nothing known ("?"). */
+export interface DescribedValue {
+  readonly name: string;
+  /** Undefined for what our models never hold. */
+  readonly dtype: TensorDType | undefined;
+  readonly dims: readonly (number | string)[];
+}
+
+/** What the graph takes or gives, in its order. */
+export function describeValues({ graph }: ModelProto, kind: "input" | "output"): DescribedValue[] {
+  return (graph?.[kind] ?? []).map(({ name, type }) => {
+    const tensor = type?.value.case === "tensorType" ? type.value.value : undefined;
+    const dims = (tensor?.shape?.dim ?? []).map(({ value }) =>
+      value.case === "dimValue" ? Number(value.value) : value.case === "dimParam" ? value.value : "?",
+    );
+    return { name, dtype: tensor && dtypeOfCode(tensor.elemType), dims };
+  });
+}
+
 export function metadata(model: ModelProto): Map<string, string> {
   return new Map(model.metadataProps.map(({ key, value }) => [key, value]));
 }

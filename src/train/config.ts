@@ -1,58 +1,58 @@
 import { z } from "zod";
 import { thresholdScopes } from "../classify/card.ts";
+import { networkShape, tooManyWeights } from "../classify/network-schema.ts";
 import { UserError } from "../core/errors.ts";
 import { oneOf } from "../core/names.ts";
 import { problemsIn } from "../core/problems.ts";
 import { miBounds } from "../losses/bounds.ts";
 import type { LossConfig } from "../losses/losses.ts";
-import { localFeatureStages, type ModelConfig } from "../nn/classifier.ts";
+import type { ModelConfig } from "../nn/classifier.ts";
 import { rejectScores } from "../nn/reject-score.ts";
 
 export const keeps = ["last", "lowest-training-loss", "best-validation"] as const;
 
+/** More is a slip of the hand: what float32 holds, and what ends. */
+const largest = 1_000_000;
+
 /** Everything a training depends on besides its data. Unknown keys are errors. */
 export const trainConfigSchema = z
   .strictObject({
-    head: z.enum(["sdim", "softmax"]).describe("what classifies: class Gaussians or a linear layer"),
-    depth: z
-      .int()
-      .min(10)
-      .refine((depth) => (depth - 2) % 8 === 0, "expected 8n + 2 layers: 10, 18, 26, 34, ...")
-      .describe("encoder layers, 8n + 2"),
-    widths: z
-      .tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)])
-      .refine(
-        (widths) => widths.every((width, i) => i === 0 || width >= widths[i - 1]!),
-        "expected no stage to have fewer than the one before it",
-      )
-      .describe("filters of the four stages"),
-    imageSize: z.int().min(8).multipleOf(8).describe("height and width the encoder sees"),
-    dimension: z.int().min(1).describe("d: numbers in a representation"),
-    critic: z.enum(["concat", "dot"]).describe("how local features and representation are compared"),
-    localFeatures: z.enum(localFeatureStages).describe("stage of the encoder whose output is local features"),
+    head: networkShape.head,
+    depth: networkShape.depth,
+    widths: networkShape.widths,
+    imageSize: networkShape.imageSize,
+    dimension: networkShape.dimension,
+    critic: networkShape.critic,
+    localFeatures: networkShape.localFeatures,
     negatives: z.enum(["shuffled", "all-pairs"]).describe("pairs the mutual-information loss tells from true ones"),
     miBound: z.enum(miBounds).describe("lower bound of the mutual information"),
-    alpha: z.number().min(0).describe("weight of the mutual-information loss"),
-    beta: z.number().min(0).describe("weight of the negative log-likelihood"),
-    gamma: z.number().min(0).describe("weight of the margin loss"),
-    margin: z.number().min(0).describe("K: wanted margin between the true class and each other"),
+    alpha: z.number().min(0).max(largest).describe("weight of the mutual-information loss"),
+    beta: z.number().min(0).max(largest).describe("weight of the negative log-likelihood"),
+    gamma: z.number().min(0).max(largest).describe("weight of the margin loss"),
+    margin: z.number().min(0).max(largest).describe("K: wanted margin between the true class and each other"),
     perDimension: z.boolean().describe("whether the likelihood losses use ll / d"),
-    logSigmaFloor: z.number().nullable().describe("lower bound of log sigma; null: none"),
-    meanSpread: z.number().positive().describe("standard deviation that the class means are drawn with at the start"),
+    logSigmaFloor: networkShape.logSigmaFloor,
+    meanSpread: z.number().positive().max(largest).describe("standard deviation that the class means are drawn with at the start"),
     prior: z.enum(["uniform", "training-frequency"]).describe("of the classes, in the decision"),
-    cropPadding: z.int().min(0).describe("zeros around a training image, of which a random window is cut"),
+    cropPadding: z.int().min(0).max(largest).describe("zeros around a training image, of which a random window is cut"),
     flip: z.boolean().describe("whether training images are mirrored at random"),
     randomErasing: z.number().min(0).max(1).describe("probability that a random rectangle of a training image is filled with noise"),
-    epochs: z.number().positive().describe("times every training image is seen; fractions are fine"),
-    batchSize: z.int().min(2).describe("images of a step"),
-    learningRate: z.number().positive().describe("of Adam; with one-cycle, its peak"),
+    epochs: z.number().positive().max(largest).describe("times every training image is seen; fractions are fine"),
+    batchSize: z.int().min(2).max(65_536).describe("images of a step"),
+    learningRate: z.number().positive().max(largest).describe("of Adam; with one-cycle, its peak"),
     weightDecay: z
       .number()
       .min(0)
+      .max(largest)
       .describe("decoupled, of convolutions and linear layers (AdamW): share of them taken off per step and unit of learning rate"),
     schedule: z.enum(["constant", "one-cycle"]).describe("of the learning rate"),
     validation: z.number().min(0).lt(1).describe("share of every class held out of the training set and scored each epoch; 0: none"),
-    patience: z.int().min(1).nullable().describe("epochs without a better validation score after which training ends; null: never"),
+    patience: z
+      .int()
+      .min(1)
+      .max(largest)
+      .nullable()
+      .describe("epochs without a better validation score after which training ends; null: never"),
     keep: z.enum(keeps).describe("which weights become the model: of the last step or of the best epoch"),
     ema: z
       .number()
@@ -76,6 +76,8 @@ export const trainConfigSchema = z
     seed: z.int().min(0).max(0xffffffff).describe("of weights, order, augmentation and split"),
   })
   .check(({ value, issues }) => {
+    const excess = tooManyWeights(value);
+    if (excess !== undefined) issues.push({ code: "custom", input: value, path: ["widths"], message: excess });
     if (value.head === "softmax" && value.rejectBy !== "likelihood") {
       issues.push({ code: "custom", input: value, path: ["rejectBy"], message: "the softmax head has no likelihoods: leave it out" });
     }

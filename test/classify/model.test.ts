@@ -15,7 +15,7 @@ import { Graph } from "../../src/graph/graph.ts";
 import { evaluate } from "../../src/graph/reference.ts";
 import { buildInputGradient } from "../../src/nn/scorer.ts";
 import { lower, portable } from "../../src/onnx/lower.ts";
-import { encodeModel, readTensor } from "../../src/onnx/model-file.ts";
+import { describeValues, encodeModel, readTensor } from "../../src/onnx/model-file.ts";
 import { calibrateModel } from "../../src/reject/calibrate.ts";
 import { train } from "../../src/train/train.ts";
 import { temporaryFolder, testDigits, tinyConfig, trainingDigits } from "../support/digits.ts";
@@ -36,21 +36,15 @@ function randomImages(count: number, height: number, width: number) {
 
 describe("a model file", () => {
   it("promises its inputs and outputs by name, type and shape", () => {
-    const { graph } = readModelFile(path).proto;
-    const describe = (values: NonNullable<typeof graph>["input"]) =>
-      values.map(({ name, type }) => {
-        const { elemType, shape } = type!.value.value as { elemType: number; shape?: { dim: { value: { value?: unknown } }[] } };
-        return [name, elemType, shape!.dim.map(({ value }) => (typeof value.value === "bigint" ? Number(value.value) : value.value))];
-      });
-    // ONNX element types: 1 float32, 2 uint8, 7 int64, 9 bool.
-    expect(describe(graph!.input)).toEqual([["images", 2, ["N", "H", "W", 1]]]);
-    expect(describe(graph!.output)).toEqual([
-      ["label", 7, ["N"]],
-      ["accepted", 9, ["N"]],
-      ["log_likelihood", 1, ["N"]],
-      ["threshold", 1, ["N"]],
-      ["class_log_likelihoods", 1, ["N", 3]],
-      ["representation", 1, ["N", 8]],
+    const { proto } = readModelFile(path);
+    expect(describeValues(proto, "input")).toEqual([{ name: "images", dtype: "uint8", dims: ["N", "H", "W", 1] }]);
+    expect(describeValues(proto, "output")).toEqual([
+      { name: "label", dtype: "int64", dims: ["N"] },
+      { name: "accepted", dtype: "bool", dims: ["N"] },
+      { name: "log_likelihood", dtype: "float32", dims: ["N"] },
+      { name: "threshold", dtype: "float32", dims: ["N"] },
+      { name: "class_log_likelihoods", dtype: "float32", dims: ["N", 3] },
+      { name: "representation", dtype: "float32", dims: ["N", 8] },
     ]);
     expect(tensorsOf(readModelFile(path)).has("encoder.stage1.block1.conv1.weight")).toBe(true);
   });

@@ -380,6 +380,8 @@ describe("resolveConfig", () => {
     [{ thresholdsFrom: "validation" }, "thresholdsFrom"],
     [{ validation: 1 }, "validation"],
     [{ ema: 1 }, "ema"],
+    [{ epochs: 1e308 }, "epochs: expected at most 1000000, got 1e+308"],
+    [{ depth: 1002, widths: [2048, 2048, 2048, 2048] }, "million weights"],
   ])("refuses %o", (given, message) => {
     expect(() => resolveConfig(given)).toThrow(UserError);
     expect(() => resolveConfig(given)).toThrow(message);
