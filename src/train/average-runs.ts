@@ -14,9 +14,10 @@ import { lower, portable } from "../onnx/lower.ts";
 import { encodeModel } from "../onnx/model-file.ts";
 import type { StateTensor } from "../runtime/feedback.ts";
 import { Session, tensor } from "../runtime/session.ts";
-import { type Checkpoint, type EarlierTraining, type LoadedCheckpoint, loadCheckpoint } from "./checkpoint.ts";
+import { type Checkpoint, type EarlierTraining, type LoadedCheckpoint, loadCheckpoint, type TrainingPosition } from "./checkpoint.ts";
 import { modelConfigOf, type TrainConfig } from "./config.ts";
 import { calibrateDraft, channelsOf, exportedWeights, type TrainingData, uncalibratedModel } from "./export.ts";
+import { stepsOf } from "./loop.ts";
 
 // The mean of what several trainings of one network ended with, where each began with the weights of another or all with the same, so that they lie in one valley of
 // the loss (stochastic weight averaging, Izmailov et al. 2018, arXiv 1803.05407; model soups, Wortsman et al. 2022, arXiv 2203.05482). R trainings, and for
@@ -36,7 +37,7 @@ export interface AverageOptions {
   readonly onStatistics?: (done: number, total: number) => void;
   /** Images scored for the thresholds. */
   readonly onCalibrate?: (done: number, total: number) => void;
-  /** What a person should know of: a damaged checkpoint whose predecessor had to serve. */
+  /** What a person should know of: a damaged checkpoint whose predecessor had to serve, a training that has not ended. */
   readonly onNote?: (text: string) => void;
 }
 
@@ -54,6 +55,7 @@ export async function averageRuns(options: AverageOptions): Promise<ModelFile> {
   const { position } = checkpoints.at(-1)!;
   const { config } = position;
   const split: TrainingData = config.validation > 0 ? holdOut(data, config.validation, config.seed) : { training: data };
+  for (const [r, { position: each }] of checkpoints.entries()) noteIfUnfinished(runs[r]!, each, split.training.count, onNote);
   const network = statisticsNetwork(config, split.training);
   const weights = meanWeights(network.parameters, checkpoints);
   const onBatch = (done: number, total: number): void => {
@@ -85,6 +87,13 @@ function loadNoting(run: string, onNote: AverageOptions["onNote"]): LoadedCheckp
   if (checkpoint.damage !== undefined)
     onNote?.(`${checkpoint.damage}\nso the checkpoint before it serves, of step ${checkpoint.position.step}`);
   return checkpoint;
+}
+
+/** Not of one that patience may have ended. */
+function noteIfUnfinished(run: string, { config, step }: TrainingPosition, count: number, onNote: AverageOptions["onNote"]): void {
+  const steps = stepsOf(config, new BatchOrder(count, config.batchSize, config.seed).stepsPerEpoch);
+  if (step < steps && config.patience === null)
+    onNote?.(`${run} has done ${step} of its ${steps} steps: it counts with the weights it has now`);
 }
 
 const describe = ({ position: { config, data, step } }: Checkpoint): EarlierTraining => ({ config, data: data.name, steps: step });

@@ -124,6 +124,19 @@ it("says so when a newest checkpoint is damaged and the one before it serves", a
   expect(notes).toEqual([expect.stringMatching(/not a whole safetensors file.*\nso the checkpoint before it serves, of step 72/)]);
 });
 
+it("says so when a training has not ended, and takes what it has now", async () => {
+  const out = temporaryFolder();
+  const stop = new AbortController();
+  const stopping = train({ config: { ...config, seed: 3 }, data, out, from: first, signal: stop.signal, onProgress: () => stop.abort() });
+  await expect(stopping).rejects.toThrow();
+  const { step } = loadCheckpoint(out).position;
+  const notes: string[] = [];
+  await averageRuns({ runs: [out, second], data, onNote: (note) => notes.push(note) });
+  expect(notes).toEqual([
+    expect.stringMatching(new RegExp(`^${out} has done ${step} of its \\d+ steps: it counts with the weights it has now$`)),
+  ]);
+});
+
 describe("sdim average", () => {
   const digits = ["--data", "mnist", "--limit", "640"];
   const small = ["--preset", "quick", "--widths", "16,16,16,16", "--image-size", "8", "--epochs", "1", "--thresholds-for", "all-classes"];
@@ -136,8 +149,8 @@ describe("sdim average", () => {
     const { code, stdout } = await sdimHere("average", a!, b!, "--limit", "640", "--out", out!);
     const { training, measured } = readModelFile(out!).card;
     expect(training["averagedWith"]).toHaveLength(1);
-    const accuracy = (100 * measured["testAccuracy"]!).toFixed(2);
-    expect([code, stdout]).toEqual([0, `${out}: the mean of ${a}, ${b}, test accuracy ${accuracy}%\n`]);
+    const [accuracy, rejected] = ["testAccuracy", "testRejectionRate"].map((key) => (100 * measured[key]!).toFixed(2));
+    expect([code, stdout]).toEqual([0, `${out}: the mean of ${a}, ${b}, test accuracy ${accuracy}%, ${rejected}% rejected\n`]);
 
     const refused = await sdimHere("average", a!, b!, "--limit", "640", "--out", out!);
     expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining("is there already; --force replaces it")]);

@@ -8,7 +8,7 @@ import { interruptible } from "../interrupt.ts";
 import { dataDirOption, dataOption, threadsOption, wholeNumber } from "../options.ts";
 import { note, ProgressLine, printJson, printLine } from "../output.ts";
 import { type DataOptions, loadOptions, loadWithProgress, ownImageOptions, requireOwnImages } from "../own-images.ts";
-import { measure, testSplit } from "./train.ts";
+import { measure, measuredInWords, measuredOf, testSplit } from "./train.ts";
 
 interface AverageCommandOptions extends DataOptions {
   readonly data?: string;
@@ -56,19 +56,18 @@ export function addAverage(program: Command): void {
     const test = await testSplit(spec, whole, whole.origin ? { ...loading, ...whole.origin.choices } : loading);
     const model = await averageWithProgress({ runs, data, ...(threads === undefined ? {} : { threads }) });
     writeFileAtomic(out, encodeModelFile(model));
-    const accuracy = test && (await measure({ model, modelPath: out }, test, threads));
+    const { card } = test ? await measure({ model, modelPath: out }, test, threads) : model;
     if (options.json) {
       return printJson({
         model: out,
         runs,
         data: { name: data.name, split: data.split, count: data.count },
         config,
-        calibrationAccuracy: model.card.measured["calibrationAccuracy"],
-        testAccuracy: accuracy ?? null,
+        calibrationAccuracy: card.measured["calibrationAccuracy"],
+        ...measuredOf(card),
       });
     }
-    const measured = accuracy === undefined ? "" : `, test accuracy ${(100 * accuracy).toFixed(2)}%`;
-    printLine(`${out}: the mean of ${runs.join(", ")}${measured}`);
+    printLine(`${out}: the mean of ${runs.join(", ")}${measuredInWords(card)}`);
   });
 }
 

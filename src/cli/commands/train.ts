@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import type { Command } from "commander";
+import type { ModelCard } from "../../classify/card.ts";
 import { Classifier } from "../../classify/classifier.ts";
 import { encodeModelFile, type ModelFile, withCard } from "../../classify/model-file.ts";
 import { commandLine } from "../../core/circumstances.ts";
@@ -129,9 +130,9 @@ async function runTrain(options: TrainCommandOptions & Record<string, unknown>):
   const test = await testSplit(spec, whole, whole.origin ? { ...loading, ...whole.origin.choices } : loading);
   const config = options.resume ? start.config : fitted(start.config, data, options);
   const result = await trainWithProgress({ ...options, resumeCommand: resumeCommand(options) }, config, data);
-  const accuracy = result.model.card.measured["testAccuracy"] ?? (test && (await measure(result, test, options.threads)));
+  const isMeasured = result.model.card.measured["testAccuracy"] !== undefined || test === undefined;
+  const { card } = isMeasured ? result.model : await measure(result, test, options.threads);
   if (options.json) {
-    const { card } = result.model;
     printJson({
       model: result.modelPath,
       data: { name: data.name, split: data.split, count: data.count },
@@ -141,12 +142,25 @@ async function runTrain(options: TrainCommandOptions & Record<string, unknown>):
       calibrationAccuracy: card.measured["calibrationAccuracy"],
       validationAccuracy: card.measured["validationAccuracy"] ?? null,
       epochs: result.epochs.length,
-      testAccuracy: accuracy ?? null,
+      ...measuredOf(card),
     });
   } else {
-    const measured = accuracy === undefined ? "" : `, test accuracy ${(100 * accuracy).toFixed(2)}%`;
-    printLine(`${result.modelPath}: trained in ${duration(result.elapsedSeconds)}${measured}`);
+    printLine(`${result.modelPath}: trained in ${duration(result.elapsedSeconds)}${measuredInWords(card)}`);
   }
+}
+
+/** What `measure` found, null where it did not measure. */
+export const measuredOf = ({ measured: { testAccuracy, testRejectionRate } }: ModelCard) => ({
+  testAccuracy: testAccuracy ?? null,
+  testRejectionRate: testRejectionRate ?? null,
+});
+
+/** The same as the end of a line. */
+export function measuredInWords(card: ModelCard): string {
+  const { testAccuracy, testRejectionRate } = measuredOf(card);
+  if (testAccuracy === null) return "";
+  const rejected = testRejectionRate === null ? "" : `, ${(100 * testRejectionRate).toFixed(2)}% rejected`;
+  return `, test accuracy ${(100 * testAccuracy).toFixed(2)}%${rejected}`;
 }
 
 /** With what a checkpoint does not hold, and the same result depends on. */
@@ -240,18 +254,17 @@ export async function testSplit(spec: string, training: ImageSet, loading: LoadO
   }
 }
 
-/** Measures the test accuracy and writes it into the model file's card. */
+/** The model file with its accuracy and rejection rate on the test split in its card, which is written. */
 export async function measure(
   { model, modelPath }: Pick<TrainResult, "model" | "modelPath">,
   test: ImageSet,
   threads?: number,
-): Promise<number> {
+): Promise<ModelFile> {
   const classifier = await Classifier.load(model, threads === undefined ? {} : { threads });
   try {
     const percentiles = [model.card.calibration.percentile];
     const { evaluation } = await evaluate(classifier, test, { percentiles, bootstrap: { resamples: 0 } });
-    recordMeasured(model, modelPath, evaluation);
-    return evaluation.accuracy;
+    return recordMeasured(model, modelPath, evaluation);
   } finally {
     await classifier.release();
   }
