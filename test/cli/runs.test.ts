@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -96,6 +96,17 @@ describe("runs", () => {
     expect(epochs).toHaveLength(6);
     const { stdout } = await sdim("runs", "show", join(runs, "a"));
     expect(stdout).toMatch(/epoch 6 done: .*validation .*\n\nloss by step\n( *\d+\.\d+ \|\**[ *]*\n){12} +\+-{72}\n +20 +42\n$/);
+  });
+
+  it("take a line each in the list where they are broken, and as many as it takes alone", async () => {
+    const others = join(folder, "others");
+    mkdirSync(join(others, "transformer"), { recursive: true });
+    writeFileSync(join(others, "transformer", "config.json"), '{"hidden_size": 768}');
+    const { stdout } = await sdim("runs", "list", others);
+    expect(stdout.split("\n").at(-2)).toMatch(
+      /transformer: .*not the config of a run: \.\.\. \(all of it: sdim runs show .*transformer\)$/,
+    );
+    expect((await sdim("runs", "show", join(others, "transformer"))).stdout).toMatch(/not the config of a run:\n +head: expected /);
   });
 
   it("compare, by the keys that differ", async () => {

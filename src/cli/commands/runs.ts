@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { commandLine } from "../../core/circumstances.ts";
 import { ruledTable } from "../../core/tables.ts";
 import { percent } from "../../evaluate/summary.ts";
 import type { TrainConfig } from "../../train/config.ts";
@@ -80,7 +81,16 @@ const figures: readonly Figure[] = [
 function printTable(columns: readonly Figure[], runs: readonly Run[]): void {
   const rows = [columns.map(({ head }) => head), ...runs.map((run) => columns.map(({ of }) => of(run)))];
   for (const line of ruledTable(rows)) printLine(line);
-  for (const { folder, state } of runs) if (state.kind === "broken") printLine(`${folder}: ${state.reason}`);
+  printBroken(runs);
+}
+
+/** A line for each: a config that is no run's has twenty things wrong with it. */
+function printBroken(runs: readonly Run[]): void {
+  for (const { folder, state } of runs) {
+    if (state.kind !== "broken") continue;
+    const [first, ...more] = state.reason.split("\n");
+    printLine(`${folder}: ${first}${more.length === 0 ? "" : ` ... (all of it: ${commandLine("sdim", ["runs", "show", folder])})`}`);
+  }
 }
 
 const describeKeys = (config: Partial<TrainConfig>): string =>
@@ -114,5 +124,5 @@ function compare(runs: readonly Run[], keys: readonly (keyof TrainConfig)[]): vo
   // Sideways, as there are few runs and many figures.
   const rows = [...figures, ...ofConfig, curve].map(({ head, of }) => [head, ...runs.map(of)]);
   for (const line of ruledTable(rows)) printLine(line);
-  for (const { folder, state } of runs) if (state.kind === "broken") printLine(`${folder}: ${state.reason}`);
+  printBroken(runs);
 }
