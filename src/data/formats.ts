@@ -1,6 +1,6 @@
 import { UserError } from "../core/errors.ts";
 import { parseCifar } from "./cifar.ts";
-import { parseIdx } from "./idx.ts";
+import { idxShape, parseIdx } from "./idx.ts";
 import type { LabelledPixels } from "./image-set.ts";
 import { parseSvhn } from "./svhn.ts";
 
@@ -56,11 +56,26 @@ interface Tensor {
   readonly data: Uint8Array;
 }
 
+const axesOf = (name: string): number => (name.includes("idx3") ? 3 : 1);
+
+/**
+ * Looks at what the files of a split announce, before any is unpacked. Errors: UserError for a header that cannot be right, and when they do
+ * not fit each other.
+ */
+export function requireFitting(format: Format, files: readonly RawFile[]): void {
+  if (format !== "idx") return;
+  const [images, labels] = files.map(({ name, path, bytes }) => ({ path, shape: idxShape(bytes, axesOf(name), path) }));
+  if (images === undefined || labels === undefined || labels.shape[0] === images.shape[0]) return;
+  throw new UserError(
+    `labels: expected ${images.shape[0]} values for images [${images.shape.join(", ")}], got ${labels.shape[0]} (${labels.path})`,
+  );
+}
+
 /** Parses one file of a format by itself. Errors: UserError that names the file. */
 export function parseFile(format: Format, { name, path, bytes }: RawFile): Part {
   switch (format) {
     case "idx":
-      return { kind: "tensor", path, ...parseIdx(bytes, name.includes("idx3") ? 3 : 1, path) };
+      return { kind: "tensor", path, ...parseIdx(bytes, axesOf(name), path) };
     case "cifar":
       return { kind: "images", path, content: bytes, ...parseCifar(bytes, path) };
     case "svhn":
@@ -68,7 +83,7 @@ export function parseFile(format: Format, { name, path, bytes }: RawFile): Part 
   }
 }
 
-/** Puts the parsed files of a split together. Errors: UserError when they do not fit each other. */
+/** Puts the parsed files of a split together, which fit each other. */
 export function joinParts(parts: readonly Part[]): LabelledPixels {
   const [images, answers] = parts;
   if (images?.kind === "tensor" && answers?.kind === "tensor") return joinTensors(images, answers);
@@ -87,11 +102,6 @@ export function joinParts(parts: readonly Part[]): LabelledPixels {
 }
 
 function joinTensors(images: Tensor, answers: Tensor): LabelledPixels {
-  const [count, height, width] = images.shape as [number, number, number];
-  if (answers.shape[0] !== count) {
-    throw new UserError(
-      `labels: expected ${count} values for images [${images.shape.join(", ")}], got ${answers.shape[0]} (${answers.path})`,
-    );
-  }
+  const [, height, width] = images.shape as [number, number, number];
   return { height, width, channels: 1, pixels: images.data, labels: Int32Array.from(answers.data) };
 }

@@ -1,5 +1,6 @@
 import { constants, gunzipSync, type ZlibOptions } from "node:zlib";
 import { messageOf, UserError } from "../core/errors.ts";
+import { largestRatio, unpackedTo } from "./packed.ts";
 
 /** A tensor of unsigned bytes as IDX files hold it (LeCun et al., the MNIST format). */
 export interface IdxTensor {
@@ -12,6 +13,8 @@ export interface IdxTensor {
 const unsignedByte = 0x08;
 /** More than any data set of this format; a header that asks for more is damaged, or hostile. */
 const largestData = 2 ** 30;
+/** Images or labels: the same of a byte each, which grow to several where they are used. */
+const mostItems = 2 ** 24;
 /** Packed bytes that surely hold the header; they unpack to 4 MiB at most. */
 const packedStart = 4096;
 
@@ -21,23 +24,35 @@ const packedStart = 4096;
  * Errors: UserError that names the file, what was expected and what came.
  */
 export function parseIdx(bytes: Uint8Array, rank: number, source: string): IdxTensor {
-  const gzipped = bytes[0] === 0x1f && bytes[1] === 0x8b;
+  const gzipped = isGzip(bytes);
   const header = 4 + 4 * rank;
-  const start = gzipped ? gunzip(bytes.subarray(0, packedStart), source, { finishFlush: constants.Z_SYNC_FLUSH }) : bytes;
-  const shape = parseHeader(start, rank, source);
+  const shape = idxShape(bytes, rank, source);
   const size = shape.reduce((product, dim) => product * dim, 1);
   const expected = `expected ${size} bytes for [${shape.join(", ")}]`;
-  if (size > largestData)
-    throw new UserError(`${source}: ${expected}, more than the ${largestData} that are read at most: a damaged header?`);
-  const content = gzipped
-    ? gunzip(bytes, source, { maxOutputLength: header + size }, `${source} has bytes to spare: ${expected}, got more`)
-    : bytes;
+  const content = gzipped ? gunzip(bytes, source, unpackedTo(header + size), `${source} has bytes to spare: ${expected}, got more`) : bytes;
   const got = content.length - header;
   if (got !== size) {
     const problem = got < size ? "is truncated" : "has bytes to spare";
     throw new UserError(`${source} ${problem}: ${expected}, got ${got}`);
   }
   return { shape, data: content.subarray(header), content };
+}
+
+const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b;
+
+/** What the header of an IDX file announces; of a gzipped one, no more is unpacked. Errors: as `parseIdx`, for a header that cannot be right. */
+export function idxShape(bytes: Uint8Array, rank: number, source: string): readonly number[] {
+  const gzipped = isGzip(bytes);
+  const start = gzipped ? gunzip(bytes.subarray(0, packedStart), source, { finishFlush: constants.Z_SYNC_FLUSH }) : bytes;
+  const shape = parseHeader(start, rank, source);
+  const [items = 0] = shape;
+  const size = shape.reduce((product, dim) => product * dim, 1);
+  const expected = `${source}: expected ${size} bytes for [${shape.join(", ")}]`;
+  if (size > largestData) throw new UserError(`${expected}, more than the ${largestData} that are read at most: a damaged header?`);
+  if (items > mostItems)
+    throw new UserError(`${expected}, of ${items} items, more than the ${mostItems} that are read at most: a damaged header?`);
+  if (gzipped && size > bytes.length * largestRatio) throw new UserError(`${expected}, got ${bytes.length} packed: a damaged header?`);
+  return shape;
 }
 
 function parseHeader(bytes: Uint8Array, rank: number, source: string): number[] {

@@ -5,7 +5,7 @@ import { statIfPossible } from "../core/files.ts";
 import { parseCifar } from "./cifar.ts";
 import { isCsv } from "./csv.ts";
 import { isImageFolder } from "./folder.ts";
-import { type Format, formatNames, joinParts, layouts, parseFile, type RawFile } from "./formats.ts";
+import { type Format, formatNames, joinParts, layouts, parseFile, type RawFile, requireFitting } from "./formats.ts";
 import { type ImageSet, imageSet, type Split } from "./image-set.ts";
 import { describeFiles, isComplete, type Located, locate, placesOf, readFile, readLocated } from "./locate.ts";
 import { loadImageCsv, loadImageFolder, type OwnImageOptions } from "./own-images.ts";
@@ -166,6 +166,7 @@ async function classesOfIdx(folder: string): Promise<string[]> {
 const numbered = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
 
 function decode(format: Format, files: readonly RawFile[], sha256: Readonly<Record<string, string>> = {}) {
+  requireFitting(format, files);
   return joinParts(files.map((file) => checkedFile(format, file, sha256[file.name])));
 }
 

@@ -29,6 +29,19 @@ describe("parseIdx", () => {
     ["another element type", idx([2], [1, 2], [0, 0, 13, 1]), 1, "got 00 00 0d 01"],
     ["another rank", idx([2], [1, 2]), 3, "expected an IDX file of 3 axes"],
     ["a header that asks for far too much", idx([0xffffffff, 0xffffffff, 0xffffffff], [1]), 3, "damaged header?"],
+    ["a header that asks for more items than any set has", idx([2 ** 24 + 1], [1]), 1, "of 16777217 items, more than the 16777216"],
+    [
+      "the same, gzipped",
+      gzipSync(idx([2 ** 30], [1])),
+      1,
+      "f: expected 1073741824 bytes for [1073741824], of 1073741824 items, more than",
+    ],
+    [
+      "a header that asks for more than gzip can hold",
+      gzipSync(idx([2 ** 20], [1])),
+      1,
+      /f: expected 1048576 bytes for \[1048576\], got \d+ packed/,
+    ],
     ["gzipped truncated data", gzipSync(idx([2, 3], [1, 2, 3])), 2, "f is truncated: expected 6 bytes for [2, 3], got 3"],
     ["gzipped bytes of another kind", gzipSync(Buffer.from("not an IDX file")), 1, "got 6e 6f 74 20"],
     ["gzip that ends too early", gzipSync(idx([4], [1, 2, 3, 4])).subarray(0, -6), 1, "f: a damaged gzip file"],
@@ -45,6 +58,14 @@ describe("parseIdx", () => {
     const before = process.resourceUsage().maxRSS;
     expect(() => parseIdx(bomb, 1, "f")).toThrow("f has bytes to spare: expected 2 bytes for [2], got more");
     expect(process.resourceUsage().maxRSS - before).toBeLessThan(50 * 1024);
+  });
+
+  it("unpacks what is allowed once, not twice", () => {
+    const zeros = gzipSync(Buffer.alloc(1e6));
+    const packed = Buffer.concat([gzipSync(idx([100, 1000, 1000], [])), ...Array.from({ length: 100 }, () => zeros)]);
+    const before = process.resourceUsage().maxRSS;
+    expect(parseIdx(packed, 3, "f").data.length).toBe(1e8);
+    expect(process.resourceUsage().maxRSS - before).toBeLessThan(150 * 1024);
   });
 
   it("answers any bytes with a tensor or a UserError", () => {

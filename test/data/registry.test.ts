@@ -166,6 +166,15 @@ describe("a folder with the four IDX files", () => {
     );
   });
 
+  it("with labels that are not as many is refused before anything is unpacked", async () => {
+    write([0, 1], true);
+    const path = join(folder, "t10k-images-idx3-ubyte.gz");
+    const whole = readFileSync(path);
+    // Cut off, it cannot be unpacked; its header can be read all the same.
+    writeFileSync(path, whole.subarray(0, whole.length - 6));
+    await expect(loadDataset(folder, "test")).rejects.toThrow("labels: expected 3 values for images [3, 2, 2], got 2");
+  });
+
   it("without the files is refused", async () => {
     await expect(loadDataset(folder, "train")).rejects.toThrow(
       "expected train-images-idx3-ubyte or train-images-idx3-ubyte.gz in this folder",
