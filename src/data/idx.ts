@@ -13,7 +13,7 @@ export interface IdxTensor {
 const unsignedByte = 0x08;
 /** More than any data set of this format; a header that asks for more is damaged, or hostile. */
 const largestData = 2 ** 30;
-/** Images or labels: the same of a byte each, which grow to several where they are used. */
+/** More images or labels than any data set of this format has; a label is a byte in the file, and several in memory. */
 const mostItems = 2 ** 24;
 /** Packed bytes that surely hold the header; they unpack to 4 MiB at most. */
 const packedStart = 4096;

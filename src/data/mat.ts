@@ -1,5 +1,6 @@
 import { constants, inflateSync, type ZlibOptions } from "node:zlib";
 import { messageOf, UserError } from "../core/errors.ts";
+import { largestRatio, unpackedTo } from "./packed.ts";
 
 /** A numeric array of a MATLAB file: real, column-major (the first axis runs fastest). */
 export interface MatArray {
@@ -24,9 +25,7 @@ interface Element {
 const headerBytes = 128;
 const tagBytes = 8;
 /** More than any variable of the data sets read here; an element that asks for more is damaged, or hostile. */
-const largestElement = 2 ** 30;
-/** Deflate does not shrink anything further than this. */
-const largestRatio = 1032;
+const largestElement = 2 ** 29;
 /** Packed bytes that surely hold flags, sizes and name of a variable; they unpack to 1 MiB at most. */
 const packedStart = 1024;
 const mostAxes = 32;
@@ -34,8 +33,10 @@ const longestName = 63;
 
 const types = { int8: 1, int32: 5, uint32: 6, matrix: 14, compressed: 15 } as const;
 const complexFlag = 0x08;
-/** Classes of MATLAB arrays that hold plain numbers: double, single and the integers of 8, 16 and 32 bits. */
-const numericClasses = { first: 6, last: 13 };
+/** Classes of MATLAB arrays that hold plain numbers: double, single and the integers of 8 to 64 bits. */
+const numericClasses = { first: 6, last: 15 };
+/** The others, as MATLAB calls them. */
+const otherClasses: Readonly<Record<number, string>> = { 1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "function" };
 
 /**
  * Reads the numeric arrays named `wanted` from a MATLAB Level 5 file (version 5 to 7.2; MathWorks, "MAT-File Format"), compressed or not, of
@@ -102,18 +103,24 @@ function readElement(file: Bytes, offset: number): Element {
 
 const matrixOf = ({ type, data }: Element): Uint8Array | undefined => (type === types.matrix ? data : undefined);
 
-/** The matrix inside a compressed element, if its name is wanted: its head is unpacked first, and then no more than the head announces. */
+/** The matrix inside a compressed element, if its name is wanted: its head is unpacked first, and then no more than its shape takes. */
 function unpack(packed: Bytes, wanted: readonly string[]): Uint8Array | undefined {
   const { source } = packed;
   const start = inflate(packed, packedStart, { finishFlush: constants.Z_SYNC_FLUSH });
   const { type, size, start: head } = readTag({ ...packed, bytes: start }, 0);
   if (type !== types.matrix || head !== tagBytes) return undefined;
-  const { name } = readHead({ ...packed, bytes: start.subarray(head, head + size) });
+  const beginning: Bytes = { ...packed, bytes: start.subarray(head, head + size) };
+  const { name, shape } = readHead(beginning);
   if (!wanted.includes(name)) return undefined;
   if (size > largestElement || size > packed.bytes.length * largestRatio) {
     throw new UserError(`${source}: the variable ${name} announces ${size} bytes, ${packed.bytes.length} packed: a damaged header?`);
   }
-  const whole = inflate(packed, packed.bytes.length, { maxOutputLength: tagBytes + size });
+  const values = findValues(beginning);
+  // Filled up to 8 bytes, or not.
+  const most = Math.ceil((values.start + values.size) / 8) * 8;
+  if (size > most)
+    throw new UserError(`${source}: the variable ${name}: expected at most ${most} bytes for [${shape.join(", ")}], got ${size}`);
+  const whole = inflate(packed, packed.bytes.length, unpackedTo(tagBytes + size));
   if (whole.length !== tagBytes + size) {
     throw new UserError(`${source} is truncated: expected ${size} bytes for the variable ${name}, got ${whole.length - tagBytes}`);
   }
@@ -163,24 +170,36 @@ function readHead(matrix: Bytes): Head {
   return { flags: (word >>> 8) & 0xff, arrayClass: word & 0xff, shape, name: Buffer.from(name.data).toString("latin1"), end: name.end };
 }
 
-function readArray(matrix: Bytes): MatArray {
-  const { source } = matrix;
+/** How the values of a matrix are stored and where, looked up in its beginning. */
+interface Values {
+  readonly kind: Storage;
+  readonly start: number;
+  readonly size: number;
+}
+
+/** Errors: UserError when they are not real numbers, as many as the shape says. */
+function findValues(matrix: Bytes): Values {
   const { flags, arrayClass, shape, name, end } = readHead(matrix);
+  const where = `${matrix.source}: the variable ${name}`;
   if (arrayClass < numericClasses.first || arrayClass > numericClasses.last || (flags & complexFlag) !== 0) {
-    throw new UserError(
-      `${source}: the variable ${name}: expected real numbers, got class ${arrayClass}${flags & complexFlag ? ", complex" : ""}`,
-    );
+    const called = otherClasses[arrayClass];
+    const got = `class ${arrayClass}${called === undefined ? "" : ` (${called})`}${flags & complexFlag ? ", complex" : ""}`;
+    throw new UserError(`${where}: expected real numbers, got ${got}`);
   }
-  const element = readElement(matrix, end);
-  const kind = storage[element.type];
-  if (kind === undefined) throw new UserError(`${source}: the variable ${name}: expected numbers, got data of type ${element.type}`);
-  const count = shape.reduce((product, size) => product * size, 1);
-  if (element.data.length !== count * kind.bytes) {
-    throw new UserError(
-      `${source}: the variable ${name}: expected ${count} values for [${shape.join(", ")}], got ${element.data.length / kind.bytes}`,
-    );
+  const { type, size, start } = readTag(matrix, end);
+  const kind = storage[type];
+  if (kind === undefined) throw new UserError(`${where}: expected numbers, got data of type ${type}`);
+  const count = shape.reduce((product, length) => product * length, 1);
+  if (size !== count * kind.bytes) {
+    throw new UserError(`${where}: expected ${count} values for [${shape.join(", ")}], got ${size / kind.bytes}`);
   }
-  return { shape, values: kind.read(element.data, matrix.littleEndian) };
+  return { kind, start, size };
+}
+
+function readArray(matrix: Bytes): MatArray {
+  const { shape, end } = readHead(matrix);
+  const { kind } = findValues(matrix);
+  return { shape, values: kind.read(readElement(matrix, end).data, matrix.littleEndian) };
 }
 
 interface Storage {
@@ -204,6 +223,15 @@ const wide = (
   },
 });
 
+/** Integers of 64 bits as the nearest numbers: exact up to 2^53. */
+const long = (get: "getBigInt64" | "getBigUint64"): Storage => ({
+  bytes: 8,
+  read: (data, littleEndian) => {
+    const view = viewOf(data);
+    return Float64Array.from({ length: data.length / 8 }, (_, i) => Number(view[get](8 * i, littleEndian)));
+  },
+});
+
 /** How numbers are stored, by the type of their element: often narrower than the class of the array (a double array of small integers). */
 const storage: Readonly<Record<number, Storage>> = {
   1: { bytes: 1, read: (data) => new Int8Array(data.buffer, data.byteOffset, data.length) },
@@ -214,4 +242,6 @@ const storage: Readonly<Record<number, Storage>> = {
   6: wide(Uint32Array, "getUint32"),
   7: wide(Float32Array, "getFloat32"),
   9: wide(Float64Array, "getFloat64"),
+  12: long("getBigInt64"),
+  13: long("getBigUint64"),
 };

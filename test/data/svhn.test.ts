@@ -21,11 +21,12 @@ import {
 
 const kinds = [true, false].flatMap((littleEndian) => [false, true].map((compressed) => ({ littleEndian, compressed })));
 const x: MatVariable = { name: "X", shape: [32, 32, 3, 2], values: svhnImages(2, () => 7), as: "uint8" };
+const long: MatVariable = { name: "y", shape: [2, 1], values: [1, 10], as: "double" };
 const y: MatVariable = { name: "y", shape: [2, 1], values: [1, 10], as: "uint8" };
 
 describe("parseMat", () => {
   it.each(kinds)("reads small and large elements (%o)", (options) => {
-    const names: readonly StoredAs[] = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "single", "double"];
+    const names: readonly StoredAs[] = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "single", "double"];
     const variables = names.flatMap((as): MatVariable[] => [
       // One value is a small element wherever it has 4 bytes or fewer.
       { name: `${as}One`, shape: [1, 1], values: [as.startsWith("u") ? 200 : -100], as, class: "double" },
@@ -92,7 +93,7 @@ describe("parseMat", () => {
     ],
     ["no flags", Buffer.concat([matHeader(), matElement(14, matElement(5, Buffer.alloc(8)))]), "a variable without array flags"],
     ["a long name", matFile([{ ...y, name: "n".repeat(64) }]), "a variable name of 64 bytes: expected at most 63"],
-    ["text", matFile([{ ...y, class: "char" }]), "the variable y: expected real numbers, got class 4"],
+    ["text", matFile([{ ...y, class: "char" }]), "the variable y: expected real numbers, got class 4 (char)"],
     ["complex numbers", matFile([{ ...y, complex: true }]), "the variable y: expected real numbers, got class 9, complex"],
     [
       "a matrix for values",
@@ -100,7 +101,8 @@ describe("parseMat", () => {
       "the variable y: expected numbers, got data of type 14",
     ],
     ["damaged packing", patched(matFile([x], { compressed: true }), (b) => b.fill(255, 140)), "a damaged compressed variable"],
-    ["packing cut short", inside(matMatrix(y).subarray(0, -8)), "is truncated: expected 48 bytes for the variable y, got 40"],
+    ["packing cut short", inside(matMatrix(long).subarray(0, -8)), "is truncated: expected 64 bytes for the variable y, got 56"],
+    ["packing cut shorter", inside(matMatrix(y).subarray(0, -8)), "is truncated: expected an element at byte 40"],
     ["more packed than announced", inside(Buffer.concat([matMatrix(y), Buffer.alloc(2e6)])), "a damaged compressed variable"],
   ])("refuses %s", (_what, bytes, message) => {
     expect(() => parseMat(bytes, ["y"], "f")).toThrow(UserError);
@@ -109,11 +111,15 @@ describe("parseMat", () => {
 
   it("does not unpack a variable beyond what it announces, or one that is not asked for", async () => {
     const other = patched(matMatrix({ ...y, name: "other" }), (b) => b.writeUInt32LE(120e6, 4));
-    const bombs = [await withZeros(matMatrix(y), 120), await withZeros(other, 120)];
+    const lying = patched(matMatrix(y), (b) => b.writeUInt32LE(120e6, 4));
+    const bombs = [await withZeros(matMatrix(y), 120), await withZeros(other, 120), await withZeros(lying, 120)];
     const before = process.resourceUsage().maxRSS;
     expect(() => parseMat(Buffer.concat([matHeader(), bombs[0]!]), ["y"], "f")).toThrow("a damaged compressed variable");
     const passed = parseMat(Buffer.concat([matHeader(), bombs[1]!, matMatrix(y)]), ["y"], "f");
     expect([...passed.get("y")!.values]).toEqual([1, 10]);
+    expect(() => parseMat(Buffer.concat([matHeader(), bombs[2]!]), ["y"], "f")).toThrow(
+      "f: the variable y: expected at most 48 bytes for [2, 1], got 120000000",
+    );
     expect(process.resourceUsage().maxRSS - before).toBeLessThan(50 * 1024);
   });
 
@@ -146,6 +152,10 @@ describe("parseSvhn", () => {
     const pixel = (n: number, row: number, column: number) => [...set.pixels.subarray(n * 3072 + (row * 32 + column) * 3).subarray(0, 3)];
     expect(pixel(0, 4, 30)).toEqual([4, 30, 0]);
     expect(pixel(2, 31, 0)).toEqual([31, 0, 100]);
+  });
+
+  it.each(["int64", "uint64"] as const)("reads labels of %s", (as) => {
+    expect([...parseSvhn(matFile([x, { ...y, as, class: as }]), "f").labels]).toEqual([1, 0]);
   });
 
   it("reads a single image, whose last axis MATLAB leaves out", () => {

@@ -8,10 +8,10 @@ export interface MatOptions {
 }
 
 /** Element types: how values are stored. */
-export const stored = { int8: 1, uint8: 2, int16: 3, uint16: 4, int32: 5, uint32: 6, single: 7, double: 9 } as const;
+export const stored = { int8: 1, uint8: 2, int16: 3, uint16: 4, int32: 5, uint32: 6, single: 7, double: 9, int64: 12, uint64: 13 } as const;
 export type StoredAs = keyof typeof stored;
 /** Array classes: what values are to MATLAB. */
-const classes = { cell: 1, char: 4, double: 6, single: 7, int8: 8, uint8: 9 } as const;
+const classes = { cell: 1, char: 4, double: 6, single: 7, int8: 8, uint8: 9, int64: 14, uint64: 15 } as const;
 
 export interface MatVariable {
   readonly name: string;
@@ -22,7 +22,18 @@ export interface MatVariable {
   readonly complex?: boolean;
 }
 
-const sizes: Readonly<Record<StoredAs, number>> = { int8: 1, uint8: 1, int16: 2, uint16: 2, int32: 4, uint32: 4, single: 4, double: 8 };
+const sizes: Readonly<Record<StoredAs, number>> = {
+  int8: 1,
+  uint8: 1,
+  int16: 2,
+  uint16: 2,
+  int32: 4,
+  uint32: 4,
+  single: 4,
+  double: 8,
+  int64: 8,
+  uint64: 8,
+};
 
 function encode(values: ArrayLike<number>, as: StoredAs, little: boolean): Buffer {
   const bytes = Buffer.alloc(values.length * sizes[as]);
@@ -36,6 +47,8 @@ function encode(values: ArrayLike<number>, as: StoredAs, little: boolean): Buffe
     uint32: (at, value) => view.setUint32(at, value, little),
     single: (at, value) => view.setFloat32(at, value, little),
     double: (at, value) => view.setFloat64(at, value, little),
+    int64: (at, value) => view.setBigInt64(at, BigInt(value), little),
+    uint64: (at, value) => view.setBigUint64(at, BigInt(value), little),
   };
   for (let i = 0; i < values.length; i++) put[as](i * sizes[as], values[i]!);
   return bytes;
