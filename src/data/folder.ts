@@ -1,5 +1,5 @@
 import { type Dirent, readdirSync, realpathSync } from "node:fs";
-import { extname, join } from "node:path";
+import { extname, join, sep } from "node:path";
 import { messageOf, UserError } from "../core/errors.ts";
 import { statIfPossible } from "../core/files.ts";
 import { classesOf, type ListedFile, type Listing, naturally, splitOf, unlabelled, withoutEmptyClasses } from "./listing.ts";
@@ -62,7 +62,7 @@ export function listFolder(root: string): Listing {
     const split = folder === undefined ? undefined : splitOf(folder);
     return contents.folders.map((name) => ({ split, base, folder: name, className: name.normalize("NFC") }));
   });
-  const filesIn = classFolders.map(({ base, folder }) => ({ base, names: imagesUnder(join(base, folder), `${folder}/`, ignored, []) }));
+  const filesIn = classFolders.map(({ base, folder }) => ({ base, names: imagesUnder(join(base, folder), `${folder}/`, ignored, base) }));
   if (filesIn.every(({ names }) => names.length === 0)) {
     const names = classFolders.map(({ folder }) => folder).join(", ") || "no folders";
     throw new UserError(`${root}: no images: found ${names}${ignored}. ${layout}`);
@@ -92,7 +92,7 @@ export function listUnlabelled(root: string): Listing {
   const isDivided = images.length === 0 && folders.every((name) => splitOf(name) !== undefined);
   const test = isDivided ? folders.find((name) => splitOf(name) === "test") : undefined;
   const base = test === undefined ? root : join(root, test);
-  const names = imagesUnder(base, "", ignored, []);
+  const names = imagesUnder(base, "", ignored);
   if (names.length === 0) throw new UserError(`${base}: no images${ignored}`);
   const files = names.map((name) => ({ path: join(base, name), name, label: 0 }));
   return { source: root, classNames: [unlabelled], files, drawsSplits: false, ignored: ignored.counts };
@@ -104,16 +104,38 @@ function requireNoLooseImages(folder: string, { folders, images }: Contents): vo
   throw new UserError(`${folder}: found ${images.length} images (${images[0]}, ...) ${among}: of what class are they? ${layout}`);
 }
 
-/** Names of all images under a folder, with `prefix` before them. `above`: the real paths of the folders that led here. */
-function imagesUnder(folder: string, prefix: string, ignored: Ignored, above: readonly string[]): string[] {
-  const real = realpathSync(folder);
-  if (above.includes(real)) throw new UserError(`${folder}: a link to a folder that holds it`);
-  const { folders, images } = contentsOf(folder, ignored);
-  return [
-    ...images.map((name) => prefix + name),
-    ...folders.flatMap((name) => imagesUnder(join(folder, name), `${prefix}${name}/`, ignored, [...above, real])),
-  ];
+/**
+ * Names of all images under a folder, with `prefix` before them; `above`: the folder it is in. Errors: UserError for a link to a folder that
+ * holds it, and for one that leads to the same folder as another: such links could go on without end, and images would count twice.
+ */
+function imagesUnder(folder: string, prefix: string, ignored: Ignored, above?: string): string[] {
+  const visited = new Map<string, string>();
+  const under = (folder: string, prefix: string, above: string | undefined): string[] => {
+    const real = realPathOf(folder);
+    if (above !== undefined && holds(real, above)) throw new UserError(`${folder}: a link to a folder that holds it`);
+    const before = visited.get(real);
+    if (before !== undefined) throw new UserError(`${folder}: the same folder as ${before}: its images would count twice; remove the link`);
+    visited.set(real, folder);
+    const { folders, images } = contentsOf(folder, ignored);
+    return [...images.map((name) => prefix + name), ...folders.flatMap((name) => under(join(folder, name), `${prefix}${name}/`, real))];
+  };
+  return under(folder, prefix, above === undefined ? undefined : realPathOf(above));
 }
+
+/** Whether `folder` is `inner` or above it; both real paths. */
+const holds = (folder: string, inner: string): boolean => `${inner}${sep}`.startsWith(folder.endsWith(sep) ? folder : `${folder}${sep}`);
+
+function realPathOf(folder: string): string {
+  try {
+    return realpathSync(folder);
+  } catch (error) {
+    const advice = folder.includes(replacement) ? ". Its name is not UTF-8: give it another" : "";
+    throw new UserError(`cannot read the folder ${folder}: ${messageOf(error)}${advice}`, { cause: error });
+  }
+}
+
+/** What stands in a name for bytes that are not UTF-8. */
+const replacement = "\ufffd";
 
 function contentsOf(folder: string, ignored: Ignored): Contents {
   let entries: Dirent[];

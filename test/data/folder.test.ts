@@ -57,6 +57,41 @@ describe("a folder per class", () => {
     expect(() => listFolder(join(root, "set"))).toThrow(/a link to a folder that holds it/);
   });
 
+  it("refuses links between folders that fan out", () => {
+    // 2 ** 40 ways to the last.
+    make("set/a/0/1.png", "set/b/1.png");
+    for (let n = 1; n <= 40; n++) {
+      make(`set/a/${n}/`);
+      for (const name of ["x", "y"]) symlinkSync(join(root, `set/a/${n - 1}`), join(root, `set/a/${n}/${name}`));
+    }
+    expect(() => listFolder(join(root, "set"))).toThrow(UserError);
+    expect(() => listFolder(join(root, "set"))).toThrow(
+      `${join(root, "set/a/1/x")}: the same folder as ${join(root, "set/a/0")}: its images would count twice; remove the link`,
+    );
+    expect(() => listUnlabelled(join(root, "set"))).toThrow("the same folder as");
+  });
+
+  it("takes one folder for two classes, and names it is called by from itself", () => {
+    make("set/a/1.png", "set/b/2.png");
+    symlinkSync("b", join(root, "set/c"));
+    expect(listFolder(join(root, "set/a/..")).files.map(({ name }) => name)).toEqual(["a/1.png", "b/2.png", "c/2.png"]);
+    rmSync(join(root, "set/c"));
+    expect(listUnlabelled(join(root, "set/a/..")).files).toHaveLength(2);
+  });
+
+  it("refuses a link to what is above the data set at once", () => {
+    make("a/1.png", "b/1.png");
+    symlinkSync("/", join(root, "b/everything"));
+    expect(() => listFolder(root)).toThrow(`${join(root, "b/everything")}: a link to a folder that holds it`);
+  });
+
+  it.runIf(process.platform === "linux")("refuses a folder whose name is not UTF-8 (names are so on Linux only)", () => {
+    make("a/1.png");
+    mkdirSync(Buffer.concat([Buffer.from(`${root}/caf`), Buffer.from([0xe9])]));
+    expect(() => listFolder(root)).toThrow(UserError);
+    expect(() => listFolder(root)).toThrow(/cannot read the folder .*caf\ufffd: ENOENT.*\. Its name is not UTF-8: give it another/);
+  });
+
   it.each([
     ["no images", ["a/x.txt", "b/"], "no images: found a, b; passed over: 1 .txt. Expected a folder per class"],
     ["one class", ["cats/1.png"], "expected at least two classes, found cats. Expected a folder per class"],
