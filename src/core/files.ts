@@ -5,6 +5,7 @@ import {
   copyFileSync,
   existsSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -132,7 +133,25 @@ function destinationOf(path: string): string {
   }
   if (!found) return path;
   if (found.isFile()) return realpathSync(path);
-  throw new UserError(`cannot write ${path}: it is ${found.isDirectory() ? "a folder" : "a device or a pipe"}; name a file`);
+  throw new UserError(`cannot write ${path}: it is ${whatIs(found)}; name a file`);
+}
+
+/** What is there and no file. */
+const whatIs = (found: Stats): string => (found.isDirectory() ? "a folder" : found.isSymbolicLink() ? "a link" : "a device or a pipe");
+
+/**
+ * For files that we write in place, under a name of our own. Errors: UserError when something else is there, also a link: what it leads to would
+ * be written over, and a pipe may wait for ever.
+ */
+export function requireOrdinary(path: string): void {
+  let found: Stats | undefined;
+  try {
+    found = lstatSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw new UserError(`cannot write ${path}: ${messageOf(error)}`, { cause: error });
+  }
+  if (!found || found.isFile()) return;
+  throw new UserError(`cannot write ${path}: expected a file or nothing there, got ${whatIs(found)}; remove it`);
 }
 
 /** Of its own for every call: in containers that share a folder process numbers are often the same. */
@@ -163,7 +182,7 @@ export function statIfPossible(path: string): Stats | undefined {
 export function readFileAtMost(path: string, most: number): Buffer {
   try {
     const found = statSync(path);
-    if (!found.isFile()) throw new Error(`it is ${found.isDirectory() ? "a folder" : "a device or a pipe"}, not a file`);
+    if (!found.isFile()) throw new Error(`it is ${whatIs(found)}, not a file`);
     if (found.size > most) throw new Error(`${found.size} bytes, more than the ${most} that are read at most`);
     return readFileSync(path);
   } catch (error) {

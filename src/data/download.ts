@@ -3,7 +3,7 @@ import { open, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { Interrupted, messageOf, UserError } from "../core/errors.ts";
-import { makeFolder } from "../core/files.ts";
+import { makeFolder, requireOrdinary } from "../core/files.ts";
 
 export interface DownloadOptions {
   readonly signal?: AbortSignal;
@@ -25,7 +25,7 @@ class Transient extends Error {}
 
 /**
  * Downloads `url` into the file `part`. What is there already from an earlier attempt is kept and asked for no more (Range); a server that
- * cannot do that sends all again. Broken connections and the server's own failures are tried again.
+ * cannot do that sends all again. Broken connections and the server's own failures are tried again; what will not pass is not.
  * Errors: UserError with the address and the reason; `part` then stays, for a later call to go on from. Interrupted when `signal` says so.
  */
 export async function download(url: string, part: string, options: DownloadOptions = {}): Promise<void> {
@@ -61,6 +61,7 @@ async function attempt(url: string, part: string, { signal, stallMs = 30_000, on
   const stalled = new AbortController();
   const timer = setTimeout(() => stalled.abort(new Transient(`nothing came for ${stallMs / 1000} s`)), stallMs);
   try {
+    requireOrdinary(part);
     const offset = sizeOf(part);
     const response = await fetch(url, {
       // Without this, a server may pack what is packed already, and its lengths then mean something else.
@@ -94,13 +95,40 @@ async function attempt(url: string, part: string, { signal, stallMs = 30_000, on
     }
     if (total !== undefined && received !== total) throw new Transient(`the server sent ${received} of ${total} bytes`);
   } catch (error) {
-    if (error instanceof UserError || error instanceof Transient) throw error;
-    throw new Transient(reasonOf(error), { cause: error });
+    if (error instanceof UserError || error instanceof Transient || signal?.aborted) throw error;
+    if (mayPass(error)) throw new Transient(reasonOf(error), { cause: error });
+    throw new UserError(`${url}: cannot be downloaded: ${reasonOf(error)}. ${otherSources}`, { cause: error });
   } finally {
     clearTimeout(timer);
     // Ends a connection whose answer was not read to its end: it would keep the process alive.
     stalled.abort();
   }
+}
+
+const otherSources = "Name a mirror with --base-url, or files you have with --from.";
+
+/** What a network says that is down, overloaded or gone for a while. */
+const passing: readonly string[] = [
+  "EAI_AGAIN",
+  "ECONNABORTED",
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EHOSTDOWN",
+  "EHOSTUNREACH",
+  "ENETDOWN",
+  "ENETRESET",
+  "ENETUNREACH",
+  "ENOTFOUND",
+  "EPIPE",
+  "ETIMEDOUT",
+];
+
+/** Whether a failure is the network's, and not a certificate's, a redirect without an end or the like, which stay as they are. */
+function mayPass(error: unknown): boolean {
+  const cause = error instanceof Error ? (error.cause ?? error) : error;
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  // UND_ERR: timeouts and broken connections, as fetch's own library calls them.
+  return passing.includes(code) || code.startsWith("UND_ERR_");
 }
 
 /** Where the response's bytes belong, and how many there will be in all. */
@@ -120,7 +148,7 @@ function planOf({ status, headers }: Response, url: string, offset: number): Pla
   }
   if (status >= 500 || status === 408 || status === 429) throw new Transient(`the server answered ${status}`);
   const reason = status === 404 ? "not found (404)" : `the server answered ${status}`;
-  throw new UserError(`${url}: ${reason}. Name a mirror with --base-url, or files you have with --from.`);
+  throw new UserError(`${url}: ${reason}. ${otherSources}`);
 }
 
 const tooLarge = (url: string, bytes: number): UserError => new UserError(`${url}: ${bytes} bytes: expected at most ${largestDownload}`);
@@ -133,4 +161,4 @@ function cannotWrite(path: string, error: unknown): UserError {
 
 /** fetch hides the reason in the cause of its error. */
 const reasonOf = (error: unknown): string =>
-  error instanceof Error && error.cause !== undefined ? `${error.message} (${messageOf(error.cause)})` : messageOf(error);
+  error instanceof Error && error.cause !== undefined ? `${error.message} (${messageOf(error.cause).trim()})` : messageOf(error);

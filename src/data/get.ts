@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { copyFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { messageOf, UserError } from "../core/errors.ts";
-import { makeFolder } from "../core/files.ts";
+import { makeFolder, requireOrdinary } from "../core/files.ts";
 import { takeLock } from "../core/lock.ts";
 import { oneOf } from "../core/names.ts";
 import { type DownloadOptions, download } from "./download.ts";
@@ -145,6 +145,7 @@ async function obtain({ origin, target }: Item, part: string, { from, onProgress
   if (from === undefined) {
     return download(origin, part, { ...network, onProgress: (received, total) => onProgress?.(target, received, total) });
   }
+  requireOrdinary(part);
   try {
     makeFolder(dirname(part));
     await copyFile(origin, part);

