@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { InternalError, messageOf, UserError } from "../core/errors.ts";
+import { requireRegularFile } from "../core/files.ts";
 import { foldNorms } from "../nn/network.ts";
 import type { RejectScore } from "../nn/reject-score.ts";
 import { buildInference, describeNetwork, logPriorsName, type Penalty, penaltyTensors, thresholdsName } from "../nn/scorer.ts";
@@ -91,9 +92,10 @@ export function floatWeights(file: ModelFile, doing: string): Map<string, Float3
 /** Errors: UserError when the file cannot be read, is not ONNX, or was not written by sdim. */
 export const readModelFile = (path: string): ModelFile => decodeModelFile(readModelBytes(path), path);
 
-/** Errors: UserError with the path and the system's reason. */
+/** Errors: UserError with the path and the reason, also for what is no regular file. */
 export function readModelBytes(path: string): Buffer {
   try {
+    requireRegularFile(path);
     return readFileSync(path);
   } catch (error) {
     const inside = join(path, "model.onnx");

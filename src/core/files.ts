@@ -176,23 +176,31 @@ export function statIfPossible(path: string): Stats | undefined {
 }
 
 /**
- * A file's bytes. Errors: UserError with the path for what is no regular file (reading a pipe may wait for ever), for more than `most` bytes,
- * and with the system's reason.
+ * To be asked before a file is read that a user names. Errors: the reason, for the caller to say of what, where it is no regular file (reading a
+ * pipe may wait for ever, and a device may have no end), or has more than `most` bytes; and the system's.
+ */
+export function requireRegularFile(path: string, most = Number.POSITIVE_INFINITY): void {
+  const found = statSync(path);
+  if (!found.isFile()) throw new Error(`it is ${whatIs(found)}, not a file`);
+  if (found.size > most) throw new Error(`${found.size} bytes, more than the ${most} that are read at most`);
+}
+
+/**
+ * A file's bytes. Errors: UserError with the path for what is no regular file, for more than `most` bytes, and with the system's reason.
  */
 export function readFileAtMost(path: string, most: number): Buffer {
   try {
-    const found = statSync(path);
-    if (!found.isFile()) throw new Error(`it is ${whatIs(found)}, not a file`);
-    if (found.size > most) throw new Error(`${found.size} bytes, more than the ${most} that are read at most`);
+    requireRegularFile(path, most);
     return readFileSync(path);
   } catch (error) {
     throw new UserError(`cannot read ${path}: ${messageOf(error)}`, { cause: error });
   }
 }
 
-/** SHA-256 of a file's bytes, hexadecimal. Errors: UserError with the path and the system's reason. */
+/** SHA-256 of a file's bytes, hexadecimal. Errors: UserError with the path and the reason, also for what is no regular file. */
 export function fileDigest(path: string): string {
   try {
+    requireRegularFile(path);
     return createHash("sha256").update(readFileSync(path)).digest("hex");
   } catch (error) {
     throw new UserError(`cannot read ${path}: ${messageOf(error)}`, { cause: error });

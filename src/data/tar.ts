@@ -5,6 +5,7 @@ import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { extract, type Header } from "tar-stream";
 import { messageOf, UserError } from "../core/errors.ts";
+import { requireRegularFile } from "../core/files.ts";
 
 /** Unpacked bytes of a whole archive; CIFAR-10's has 185 million. */
 const largestArchive = 2 ** 28;
@@ -12,7 +13,7 @@ const mostEntries = 1000;
 
 /**
  * Reads the files named `wanted` (in whatever folder of the archive) from a gzipped tar archive into memory; the rest streams past and nothing
- * is written. Errors: UserError for a damaged archive, and for one that we would not want to unpack: links and devices, paths that lead out of
+ * is written. Errors: UserError for a damaged archive or no file at all, and for one that we would not want to unpack: links and devices, paths that lead out of
  * it, an entry twice, or more than 256 MiB.
  */
 export async function readTarGz(path: string, wanted: readonly string[]): Promise<Map<string, Uint8Array>> {
@@ -39,6 +40,7 @@ export async function readTarGz(path: string, wanted: readonly string[]): Promis
     });
   });
   try {
+    requireRegularFile(path);
     await pipeline(createReadStream(path), createGunzip(), atMost(largestArchive, path), entries);
   } catch (error) {
     if (error instanceof UserError) throw error;

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -197,6 +198,12 @@ describe("a model file", () => {
     writeFileSync(bad, bytes());
     await expect(Classifier.load(bad)).rejects.toThrow(UserError);
     await expect(Classifier.load(bad)).rejects.toThrow(message);
+  });
+
+  it("that is a pipe is not waited for", () => {
+    const pipe = join(out, "pipe.onnx");
+    execFileSync("mkfifo", [pipe]);
+    expect(() => readModelFile(pipe)).toThrow(new UserError(`cannot read the model ${pipe}: it is a device or a pipe, not a file`));
   });
 
   it("refuses images with other channels, or pixels that do not fit", async () => {

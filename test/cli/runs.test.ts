@@ -1,4 +1,4 @@
-import { spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -186,7 +186,10 @@ describe("config", () => {
 
   it.each([
     ["an unknown key", "epocs: 3\n", 'unknown config key "epocs": did you mean "epochs"?'],
-    ["a key twice", "epochs: 3\nepochs: 4\n", /Map keys must be unique at line 2/],
+    ["a key twice", "epochs: 3\nepochs: 4\n", "bad.yaml: the key epochs is there twice, again at line 2"],
+    ["a key twice further in", '{"seed": 1,\n"variants": [{"a": 1, "a": 2}]}', "bad.yaml: the key a is there twice, again at line 2"],
+    ["more keys than there are", Array.from({ length: 30_000 }, (_, i) => `${i}:\n`).join(""), 'unknown config key "0"'],
+    ["more than a config has", "#".repeat(2 ** 18 + 1), "bad.yaml: 262145 bytes, more than the 262144 that are read at most"],
     ["no YAML", "epochs: [1, 2\n", /not YAML or JSON: .* at line/],
     ["a list", "- 1\n", "expected config keys with their values"],
     [
@@ -204,5 +207,12 @@ describe("config", () => {
     const resolve = () => resolveConfig(readConfigFile(file));
     expect(resolve).toThrow(UserError);
     expect(resolve).toThrow(message);
+  });
+
+  it("that is no file is refused", () => {
+    const pipe = join(folder, "pipe.yaml");
+    execFileSync("mkfifo", [pipe]);
+    expect(() => readConfigFile(pipe)).toThrow(new UserError(`--config ${pipe}: it is a device or a pipe, not a file`));
+    expect(() => readConfigFile(folder)).toThrow(new UserError(`--config ${folder}: it is a folder, not a file`));
   });
 });

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { createWriteStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -112,11 +113,16 @@ describe("readTarGz", () => {
     await expect(readTarGz(path, ["one.bin"])).rejects.toThrow(UserError);
   });
 
-  it("says so when it is cut short, or is not there", async () => {
+  it("says so when it is cut short, not there, or no file", async () => {
     await writeArchive(path, [{ name: "two.bin", content: Buffer.from(Array.from({ length: 50_000 }, (_, i) => (i * i) % 251)) }]);
     writeFileSync(path, readFileSync(path).subarray(0, 300));
     await expect(readTarGz(path, ["two.bin"])).rejects.toThrow(`${path}: cannot be read as a gzipped tar archive: unexpected end of file`);
     await expect(readTarGz(join(folder, "none"), ["two.bin"])).rejects.toThrow("ENOENT");
+    const pipe = join(folder, "pipe");
+    execFileSync("mkfifo", [pipe]);
+    await expect(readTarGz(pipe, ["two.bin"])).rejects.toThrow(
+      new UserError(`${pipe}: cannot be read as a gzipped tar archive: it is a device or a pipe, not a file`),
+    );
   });
 
   it("answers any archive with the files or a UserError", async () => {
