@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { HttpError } from "./errors.ts";
 
@@ -16,6 +17,8 @@ export async function withDeadline<T>(
 ): Promise<T> {
   const controller = new AbortController();
   const { signal } = controller;
+  // One of each image: Node warns of more than ten.
+  setMaxListeners(0, signal);
   const late = () => controller.abort(new HttpError(504, "timeout", `the request took longer than ${requestMs} ms`));
   const timer = setTimeout(late, Math.max(0, requestMs - reply.elapsedTime));
   const onClose = () => {

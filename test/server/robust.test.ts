@@ -88,12 +88,13 @@ describe("time", () => {
     expect(server.service.batcher.queued).toBe(0);
   });
 
-  it("may be as long as timers hold, without one of them ending at once", async () => {
+  it("may be as long as timers hold, without one of them ending at once, or Node warning of the images that wait", async () => {
     const warnings: string[] = [];
     const note = ({ name }: Error) => warnings.push(name);
     process.on("warning", note);
     server = await startServer({ maxWaitMs: 0, reloadMs: longestTimerMs, limits: { requestMs: longestTimerMs } });
-    const response = await fetch((await server.listen()) + url, { method: "POST", headers: { "content-type": "image/png" }, body: digit });
+    const { payload, headers } = form(Array.from({ length: 12 }, () => ["a.png", digit] as const));
+    const response = await fetch((await server.listen()) + url, { method: "POST", headers, body: Buffer.from(payload) });
     expect(response.status).toBe(200);
     await new Promise(setImmediate);
     process.off("warning", note);
