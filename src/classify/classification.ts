@@ -106,11 +106,19 @@ export async function classifyWith(
   return statistics ? { ...result, statistics } : result;
 }
 
+/** What is decided of. */
+type Scored = Pick<Classification, "labels" | "logLikelihoods">;
+
 /**
  * The same scores decided anew by the thresholds at `percentile`, of the calibration in force or of `source`: what a model file says that
  * has them in force, without running it again. Errors: UserError that names what the card has.
  */
-export function decideAt(result: Classification, card: ModelCard, percentile: number, source?: CalibrationSource): Classification {
+export function decideAt<T extends Scored>(
+  result: T,
+  card: ModelCard,
+  percentile: number,
+  source?: CalibrationSource,
+): T & Pick<Classification, "accepted" | "thresholds"> {
   const { values } = thresholdsAt(card, percentile, source);
   return { ...result, thresholds: Float32Array.from(result.labels, (label) => values[label]!), accepted: acceptedBy(result, values) };
 }
@@ -119,10 +127,7 @@ export function decideAt(result: Classification, card: ModelCard, percentile: nu
  * The decision rule (paper, Eq. 9) by the thresholds of the classes, nats, [C]: 1 where the winning score is not strictly below the winning
  * class's, [N]. They are compared as float32, as the model file holds them.
  */
-export function acceptedBy(
-  { labels, logLikelihoods }: Pick<Classification, "labels" | "logLikelihoods">,
-  thresholds: ArrayLike<number>,
-): Uint8Array {
+export function acceptedBy({ labels, logLikelihoods }: Scored, thresholds: ArrayLike<number>): Uint8Array {
   return Uint8Array.from(labels, (label, i) => Number(logLikelihoods[i]! >= Math.fround(thresholds[label]!)));
 }
 

@@ -21,6 +21,16 @@ export function positiveNumber(text: string): number {
   return value;
 }
 
+/** Which of a model file's thresholds decide; whether it has them is known when it is read. */
+export const percentileOption = (): Option =>
+  new Option("--percentile <p>", "decide by the file's thresholds at this percentile (default: that in force)").argParser(number);
+
+function number(text: string): number {
+  const value = text.trim() === "" ? Number.NaN : Number(text);
+  if (!Number.isFinite(value)) throw new InvalidArgumentError(`expected a number, got "${text}"`);
+  return value;
+}
+
 /** "1,2" -> [1, 2] */
 export function numberList(text: string): number[] {
   const numbers = text.split(",").map((part) => (part.trim() === "" ? Number.NaN : Number(part)));

@@ -1,4 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
+import type { DecisionOptions } from "../classify/classification.ts";
 import { Classifier, type ClassifierOptions, type ImageBatch } from "../classify/classifier.ts";
 import { decodeModelFile } from "../classify/model-file.ts";
 import { InternalError } from "../core/errors.ts";
@@ -11,6 +12,7 @@ export interface ClassifyWork {
   readonly model: Uint8Array;
   readonly source: string;
   readonly options: ClassifierOptions;
+  readonly decision: DecisionOptions;
 }
 
 export interface Verdicts {
@@ -25,13 +27,14 @@ export type ClassifyAnswer = { readonly verdicts: Verdicts } | { readonly failur
 
 if (!parentPort) throw new InternalError("classify-worker: expected to run as a worker thread");
 const port = parentPort;
-const { model, source, options } = workerData as ClassifyWork;
+const { model, source, options, decision } = workerData as ClassifyWork;
 const loading = Classifier.load(decodeModelFile(model, source), options);
 
 async function answer(batch: ImageBatch): Promise<ClassifyAnswer> {
   try {
     const { labels, accepted, logLikelihoods, thresholds, classLogLikelihoods } = await (await loading).classify(batch, {
       batchSize: batch.count,
+      ...decision,
     });
     return { verdicts: { labels, accepted, logLikelihoods, thresholds, classLogLikelihoods } };
   } catch (error) {

@@ -19,6 +19,8 @@ const headerSchema = z.strictObject({
   input: z.string(),
   shard: z.string(),
   classLogLikelihoods: z.boolean(),
+  /** Of the thresholds; none: those in force. */
+  percentile: z.number().optional(),
 });
 export type JournalHeader = z.infer<typeof headerSchema>;
 
@@ -27,6 +29,7 @@ const sameRun: Readonly<Record<string, string>> = {
   input: "the input",
   shard: "--shard",
   classLogLikelihoods: "--class-log-likelihoods",
+  percentile: "--percentile",
 };
 
 /**

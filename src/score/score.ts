@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { rmSync } from "node:fs";
 import type { Readable } from "node:stream";
 import type { ModelCard } from "../classify/card.ts";
+import { type DecisionOptions, deciding } from "../classify/classification.ts";
 import type { ClassifierOptions } from "../classify/classifier.ts";
 import { decodeModelFile, readModelBytes } from "../classify/model-file.ts";
 import { Interrupted, UserError } from "../core/errors.ts";
@@ -16,7 +17,7 @@ import { resultFormatOf, writeResults } from "./results.ts";
 import { type ClassTally, type Row, Tally } from "./rows.ts";
 import { isInShard, type Shard, showShard } from "./shard.ts";
 
-export interface ScoreOptions extends ClassifierOptions {
+export interface ScoreOptions extends ClassifierOptions, Pick<DecisionOptions, "percentile"> {
   /** Ends in .csv, .jsonl or .parquet. */
   readonly out: string;
   readonly shard?: Shard;
@@ -62,8 +63,8 @@ export const journalPath = (out: string): string => `${out}.partial.jsonl`;
 /**
  * Classifies the files of `input` (see `inputFiles`) into a results file, in their order. Rows are kept in a journal beside it as they come,
  * so that a run that was stopped or killed goes on after them; the results appear, complete, at the end.
- * Errors: UserError for a mistake in the arguments, an input that is no longer what the journal was begun with, or (`isStrict`) a file that
- * cannot be read; Interrupted when `signal` is aborted.
+ * Errors: UserError for a mistake in the arguments, a percentile that the model file has no thresholds at, an input that is no longer what the
+ * journal was begun with, or (`isStrict`) a file that cannot be read; Interrupted when `signal` is aborted.
  */
 export async function score(model: string, input: string, options: ScoreOptions): Promise<ScoreSummary> {
   const { out, shard = { index: 1, count: 1 }, isStrict = false, withClassLogLikelihoods = false, signal, onProgress } = options;
@@ -71,6 +72,9 @@ export async function score(model: string, input: string, options: ScoreOptions)
   requireNew(out, options.force);
   const bytes = readModelBytes(model);
   const { card } = decodeModelFile(bytes, model);
+  const decision = options.percentile === undefined ? {} : { percentile: options.percentile };
+  // Knows a wrong one before anything is read.
+  deciding(card, decision);
   const digest = createHash("sha256").update(bytes).digest("hex");
   const journal = new Journal(journalPath(out), {
     kind: "sdim score",
@@ -79,6 +83,7 @@ export async function score(model: string, input: string, options: ScoreOptions)
     input,
     shard: showShard(shard),
     classLogLikelihoods: withClassLogLikelihoods,
+    ...decision,
   });
   if (options.restart) rmSync(journal.path, { force: true });
   const ignored: Record<string, number> = {};
@@ -103,7 +108,7 @@ export async function score(model: string, input: string, options: ScoreOptions)
     [resumed, startedAt] = [tally.files, performance.now()];
     const { provider, threads } = options;
     const classifying = { ...(provider === undefined ? {} : { provider }), ...(threads === undefined ? {} : { threads }) };
-    const started = new ClassifyThread({ model: bytes, source: model, options: classifying });
+    const started = new ClassifyThread({ model: bytes, source: model, options: classifying, decision });
     thread = started;
     journal.open();
     const rowsOfChunk = (chunk: readonly ReadFile[]) => rowsOf(chunk, started, card, { isStrict, withClassLogLikelihoods });

@@ -13,6 +13,12 @@ export const errorSchema = z.object({
   }),
 });
 
+const percentile = z
+  .number()
+  .optional()
+  .describe("decide by the file's thresholds at this percentile, one of those of /v1/models/{name}; without it by those in force");
+export const classifyQuery = z.strictObject({ percentile });
+
 export const jsonImages = z.strictObject({
   images: z.array(z.string()).min(1).describe("image files (PNG, JPEG, WebP, GIF, TIFF, BMP), each in base64 or as a data: URL of base64"),
 });
@@ -69,7 +75,7 @@ const parameters = z.record(z.string(), z.unknown()).optional();
 /** A request of the Open Inference Protocol; tensors are looked at when the model is known. */
 export const inferRequest = z.object({
   id: z.string().optional(),
-  parameters,
+  parameters: z.looseObject({ percentile }).optional(),
   inputs: z.array(z.object({ name: z.string(), shape: z.array(z.int()), datatype: z.string(), parameters, data: z.unknown().optional() })),
   outputs: z.array(z.object({ name: z.string(), parameters })).optional(),
 });

@@ -7,7 +7,7 @@ import { encodeModelFile, readModelFile, withCard } from "../../src/classify/mod
 import { packageVersion } from "../../src/core/version.ts";
 import type { Evaluation } from "../../src/evaluate/evaluation.ts";
 import type { EvaluationRecord } from "../../src/evaluate/record.ts";
-import { sdim, start, writeIdxSplit } from "../support/cli.ts";
+import { sdim, sdimHere, start, writeIdxSplit } from "../support/cli.ts";
 import { temporaryFolder, testDigits, trainingDigits } from "../support/digits.ts";
 
 const folder = temporaryFolder();
@@ -112,6 +112,21 @@ describe("good paths", () => {
       expect(accepted).toBe((logLikelihood as number) >= (threshold as number));
       expect(Math.max(...(classLogLikelihoods as number[]))).toBe(logLikelihood);
     }
+  });
+
+  it("predict --percentile decides by other thresholds of the file, and names those it has", async () => {
+    const digit = "samples/images/digit.png";
+    const thresholdAt = async (...options: string[]) =>
+      (JSON.parse((await sdimHere("predict", model, digit, "--json", ...options)).stdout) as { threshold: number }[])[0]!.threshold;
+    const inForce = await thresholdAt();
+    expect(await thresholdAt("--percentile", "1")).toBe(inForce);
+    expect(await thresholdAt("--percentile", "10")).toBeGreaterThan(inForce);
+    const [unknown, none] = [
+      await sdimHere("predict", model, digit, digit, "--percentile", "3"),
+      await sdimHere("predict", model, digit, "--percentile", "x"),
+    ];
+    expect([unknown.code, unknown.stderr.match(/the model file has thresholds at 0\.5, 1, 2, 5, 10/g)?.length]).toEqual([2, 1]);
+    expect([none.code, none.stderr]).toEqual([2, expect.stringContaining('expected a number, got "x"')]);
   });
 
   it("inspect --json", async () => {

@@ -5,7 +5,9 @@ import { parse } from "csv-parse/sync";
 import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { thresholdsAt } from "../../src/classify/calibrations.ts";
 import { Classifier } from "../../src/classify/classifier.ts";
+import { readModelFile } from "../../src/classify/model-file.ts";
 import { readPicture } from "../../src/data/images.ts";
 import { csvLine } from "../../src/score/results.ts";
 import type { Row } from "../../src/score/rows.ts";
@@ -97,6 +99,30 @@ describe("scoring a folder", () => {
     expect(parse(readFileSync(csv), { columns: true })).toEqual(texts);
   });
 
+  it("by the thresholds at the percentile asked for, if the model has them", async () => {
+    const folder = temporaryFolder();
+    const [plain, inForce, strict] = ["plain", "in-force", "strict"].map((name) => join(folder, `${name}.jsonl`)) as [
+      string,
+      string,
+      string,
+    ];
+    await run(plain);
+    await run(inForce, { percentile: 1 });
+    await run(strict, { percentile: 10 });
+    expect(rowsOf(inForce)).toEqual(rowsOf(plain));
+    const { card } = readModelFile(model);
+    const { values } = thresholdsAt(card, 10);
+    const expected = rowsOf(plain).map((row) => {
+      if (row.error !== null) return row;
+      const threshold = Math.fround(values[card.classNames.indexOf(row.label)]!);
+      return { ...row, threshold, accepted: row.logLikelihood >= threshold };
+    });
+    expect(rowsOf(strict)).toEqual(expected);
+    const out = join(folder, "out.jsonl");
+    await expect(run(out, { percentile: 3 })).rejects.toThrow("percentile 3: the model file has thresholds at 0.5, 1, 2, 5, 10");
+    expect(existsSync(journalPath(out))).toBe(false);
+  });
+
   it("shards are a partition", async () => {
     const folder = temporaryFolder();
     const parts: Row[] = [];
@@ -169,6 +195,7 @@ describe("going on", () => {
     };
     await stop();
     await expect(run(out, { shard: { index: 1, count: 2 } })).rejects.toThrow("another value of --shard");
+    await expect(run(out, { percentile: 1 })).rejects.toThrow("another value of --percentile");
     await expect(score("models/mnist-softmax/model.onnx", pictures, { out, threads: 1 })).rejects.toThrow(
       "another value of the model file",
     );

@@ -1,11 +1,12 @@
 import type { Command } from "commander";
+import { type DecisionOptions, deciding } from "../../classify/classification.ts";
 import { Classifier } from "../../classify/classifier.ts";
 import { UserError } from "../../core/errors.ts";
 import { readPicture } from "../../data/images.ts";
 import { forModel } from "../../data/resize.ts";
 import { rejectScoreInWords } from "../../nn/reject-score.ts";
 import type { Provider } from "../../runtime/session.ts";
-import { machineOptions } from "../options.ts";
+import { machineOptions, percentileOption } from "../options.ts";
 import { printJson, printLine } from "../output.ts";
 
 /** What the model says of one file. */
@@ -24,6 +25,7 @@ export interface Prediction {
 interface PredictCommandOptions {
   readonly provider: Provider;
   readonly threads?: number;
+  readonly percentile?: number;
   readonly json?: boolean;
 }
 
@@ -34,17 +36,22 @@ export function addPredict(program: Command): void {
     .description(
       "Classifies image files (PNG, JPEG, WebP, GIF, TIFF, BMP; any size). An image whose best class is below its threshold is rejected.",
     )
+    .addOption(percentileOption())
     .option("--json", "print an array of predictions as JSON on stdout")
     .addHelpText("after", "\nExample:\n  $ sdim predict runs/a/model.onnx samples/images/digit.png samples/images/shirt.png");
-  machineOptions(command).action(async (path: string, files: readonly string[], { provider, threads, json }: PredictCommandOptions) => {
+  machineOptions(command).action(async (path: string, files: readonly string[], options: PredictCommandOptions) => {
+    const { provider, threads, percentile, json } = options;
     const classifier = await Classifier.load(path, { provider, ...(threads === undefined ? {} : { threads }) });
+    const decision = percentile === undefined ? {} : { percentile };
+    // Knows a wrong one once, not of every image.
+    deciding(classifier.card, decision);
     const score = rejectScoreInWords(classifier.card.model);
     const width = Math.max(...files.map((file) => file.length));
     const predictions: Prediction[] = [];
     const failures: string[] = [];
     for (const file of files) {
       try {
-        const prediction = await predict(classifier, file);
+        const prediction = await predict(classifier, file, decision);
         predictions.push(prediction);
         if (!json) printLine(`${file.padEnd(width)}  ${verdict(prediction, score)}`);
       } catch (error) {
@@ -63,10 +70,10 @@ export function addPredict(program: Command): void {
 /** Log-posteriors near 0 need more digits than log-likelihoods. */
 const shown = (value: number): string => (Math.abs(value) < 10 ? Number(value.toPrecision(3)).toString() : value.toFixed(1));
 
-async function predict(classifier: Classifier, file: string): Promise<Prediction> {
+async function predict(classifier: Classifier, file: string, decision: DecisionOptions): Promise<Prediction> {
   const { model, classNames } = classifier.card;
   const picture = forModel(await readPicture(file, model.channels), model.imageSize);
-  const result = await classifier.classify({ ...picture, count: 1 });
+  const result = await classifier.classify({ ...picture, count: 1 }, decision);
   return {
     file,
     label: classNames[result.labels[0]!]!,

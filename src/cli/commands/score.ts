@@ -6,13 +6,14 @@ import type { Provider } from "../../runtime/session.ts";
 import { type ScoreSummary, score } from "../../score/score.ts";
 import { parseShard, type Shard } from "../../score/shard.ts";
 import { interruptible } from "../interrupt.ts";
-import { machineOptions } from "../options.ts";
+import { machineOptions, percentileOption } from "../options.ts";
 import { duration, note, ProgressLine, printJson, printLine } from "../output.ts";
 
 interface ScoreCommandOptions {
   readonly out: string;
   readonly shard?: Shard;
   readonly strict?: boolean;
+  readonly percentile?: number;
   readonly classLogLikelihoods?: boolean;
   readonly force?: boolean;
   readonly restart?: boolean;
@@ -38,6 +39,7 @@ export function addScore(program: Command): void {
     )
     .requiredOption("--out <file>", "results: .csv, .jsonl or .parquet")
     .option("--shard <i/n>", "only part i of n (1/4, 2/4, ...); a file's name decides its part", shard)
+    .addOption(percentileOption())
     .option("--class-log-likelihoods", "also the log-likelihood of every class")
     .option("--strict", "end at the first file that cannot be read")
     .option("--force", "replace results that are there")
@@ -55,6 +57,7 @@ export function addScore(program: Command): void {
         score(model, input, {
           out: options.out,
           ...(options.shard === undefined ? {} : { shard: options.shard }),
+          ...(options.percentile === undefined ? {} : { percentile: options.percentile }),
           isStrict: options.strict ?? false,
           withClassLogLikelihoods: options.classLogLikelihoods ?? false,
           force: options.force ?? false,

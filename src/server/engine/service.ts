@@ -1,3 +1,5 @@
+import { thresholdsAt } from "../../classify/calibrations.ts";
+import { decideAt } from "../../classify/classification.ts";
 import { UserError } from "../../core/errors.ts";
 import type { Picture } from "../../data/picture.ts";
 import { HttpError, overloaded } from "../errors.ts";
@@ -20,6 +22,11 @@ export interface Classified {
 export interface ServiceEvents {
   readonly onReload: (reload: Reload) => void;
   readonly onThreadDeath: (error: Error) => void;
+}
+
+/** Which of a model file's thresholds decide. */
+export interface Decision {
+  readonly percentile?: number | undefined;
 }
 
 /** Models, threads, queue and limits: everything of the server but HTTP. */
@@ -70,9 +77,13 @@ export class InferenceService {
     }
   }
 
-  /** Decodes and classifies. Errors: HttpError, the signal's reason when it is aborted first. */
-  async classify(name: string, images: readonly EncodedImage[], signal: AbortSignal): Promise<Classified> {
+  /**
+   * Decodes and classifies. Errors: HttpError, UserError when the model has no thresholds at the percentile asked for, the signal's reason when it
+   * is aborted first.
+   */
+  async classify(name: string, images: readonly EncodedImage[], decision: Decision, signal: AbortSignal): Promise<Classified> {
     return this.withModel(name, images.length, async (model) => {
+      const decide = decidingFor(model, decision);
       const start = performance.now();
       const { channels } = model.card.model;
       const headers = await readHeaders(images, this.limits.pixelsPerImage);
@@ -80,7 +91,7 @@ export class InferenceService {
         signal.throwIfAborted();
         const pictures = await decode(images, headers, channels);
         const decodeMs = performance.now() - start;
-        return { model, verdicts: await this.run(model, pictures, signal), decodeMs };
+        return { model, verdicts: decide(await this.run(model, pictures, signal)), decodeMs };
       });
     });
   }
@@ -90,13 +101,13 @@ export class InferenceService {
     name: string,
     count: number,
     picturesFor: (model: ServedModel) => readonly Picture[],
+    decision: Decision,
     signal: AbortSignal,
   ): Promise<Classified> {
-    return this.withModel(name, count, async (model) => ({
-      model,
-      verdicts: await this.run(model, picturesFor(model), signal),
-      decodeMs: 0,
-    }));
+    return this.withModel(name, count, async (model) => {
+      const decide = decidingFor(model, decision);
+      return { model, verdicts: decide(await this.run(model, picturesFor(model), signal)), decodeMs: 0 };
+    });
   }
 
   async close(): Promise<void> {
@@ -122,6 +133,7 @@ export class InferenceService {
     if (!this.memory.take(bytes)) throw overloaded("too much data is being worked on: try again later");
   }
 
+  /** Verdicts by the thresholds in force. They are the ones that are counted: the drift signal compares them with the percentile in force. */
   private async run(model: ServedModel, pictures: readonly Picture[], signal: AbortSignal): Promise<readonly Verdict[]> {
     const verdicts = await allOrFirstError(pictures.map((picture) => this.batcher.classify(model.generation, picture, signal)));
     for (const { classIndex, accepted } of verdicts) {
@@ -156,6 +168,18 @@ export class InferenceService {
 
 export const tooManyImages = (limit: number): HttpError =>
   new HttpError(413, "too_many_images", `a request may have ${limit} images at most: send several requests`);
+
+/** Verdicts by the thresholds in force to those asked for; the images of a batch may be of requests that ask for others. Errors: UserError that names what there is. */
+function decidingFor({ card }: ServedModel, { percentile }: Decision): (verdicts: readonly Verdict[]) => readonly Verdict[] {
+  if (percentile === undefined) return (verdicts) => verdicts;
+  thresholdsAt(card, percentile);
+  return (verdicts) => {
+    const labels = Int32Array.from(verdicts, ({ classIndex }) => classIndex);
+    const logLikelihoods = Float32Array.from(verdicts, ({ logLikelihood }) => logLikelihood);
+    const { accepted, thresholds } = decideAt({ labels, logLikelihoods }, card, percentile);
+    return verdicts.map((verdict, i) => ({ ...verdict, accepted: accepted[i] === 1, threshold: thresholds[i]! }));
+  };
+}
 
 /** Waits for all, also where one fails: what they hold is given back after that. */
 async function allOrFirstError<T>(promises: readonly Promise<T>[]): Promise<readonly T[]> {

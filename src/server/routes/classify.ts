@@ -2,8 +2,9 @@ import type { FastifyInstance } from "fastify";
 import { withDeadline } from "../deadline.ts";
 import type { Classified, InferenceService } from "../engine/service.ts";
 import type { Metrics } from "../metrics.ts";
+import { parseQuery } from "../query.ts";
 import { acceptRawImages, imagesOf } from "../request-images.ts";
-import { type ClassificationBody, classification, documented, jsonImages } from "../schemas.ts";
+import { type ClassificationBody, classification, classifyQuery, documented, jsonImages } from "../schemas.ts";
 import { documentedErrors } from "./errors.ts";
 
 /** POST /v1/models/{name}/classify */
@@ -16,6 +17,7 @@ export function addClassify(app: FastifyInstance, service: InferenceService, met
       schema: {
         summary: "Classify images, or learn that they are like nothing seen in training",
         tags: ["classify"],
+        querystring: documented(classifyQuery),
         consumes: ["multipart/form-data", "application/json", "image/png", "application/octet-stream"],
         body: {
           content: {
@@ -33,8 +35,9 @@ export function addClassify(app: FastifyInstance, service: InferenceService, met
     async (request, reply) => {
       const { name } = request.params;
       service.model(name);
+      const decision = parseQuery(classifyQuery, request);
       const classified = await withDeadline(request, reply, service.limits.requestMs, async (signal) =>
-        service.classify(name, await imagesOf(request, service.limits), signal),
+        service.classify(name, await imagesOf(request, service.limits), decision, signal),
       );
       const body = bodyOf(classified, reply.elapsedTime);
       metrics.observeStages(name, body.timing);

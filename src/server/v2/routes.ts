@@ -81,7 +81,13 @@ export function addV2(app: FastifyInstance, service: InferenceService, metrics: 
       const wanted = wantedOutputs(parsed.json);
       const tensor = imagesTensor(parsed, limits.pixelsPerImage);
       const { model, verdicts } = await withDeadline(request, reply, limits.requestMs, (signal) =>
-        service.classifyPixels(name, tensor.count, ({ card }) => picturesOf(tensor, card.model.channels), signal),
+        service.classifyPixels(
+          name,
+          tensor.count,
+          ({ card }) => picturesOf(tensor, card.model.channels),
+          { percentile: parsed.json.parameters?.percentile },
+          signal,
+        ),
       );
       metrics.observeStages(name, {
         decodeMs: 0,
