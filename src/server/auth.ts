@@ -33,7 +33,9 @@ export function requireApiKey(app: FastifyInstance, key: string): void {
   app.addHook("onRequest", async (request) => {
     const given = keyOf(request);
     if (given !== undefined && timingSafeEqual(digest(given), expected)) return;
-    throw new HttpError(401, "unauthorized", "expected the API key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`");
+    throw new HttpError(401, "unauthorized", "expected the API key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`", {
+      headers: { "www-authenticate": 'Bearer realm="sdim"' },
+    });
   });
 }
 

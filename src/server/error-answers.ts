@@ -22,9 +22,15 @@ const known: Readonly<Record<string, (request: FastifyRequest, limits: Limits) =
   FST_PARTS_LIMIT: () => new HttpError(413, "too_many_images", "the request has more parts than are allowed"),
 };
 
-export function notFound({ method, url }: FastifyRequest): HttpError {
+/** 404, or 405 where the path is asked with other methods. */
+export function notFound({ method, url, server }: FastifyRequest): HttpError {
   const path = url.split("?")[0]!;
   const shown = path.length > 200 ? `${path.slice(0, 200)}...` : path;
+  const methods = server.methodsOf(path);
+  if (methods.length > 0 && !methods.includes(method)) {
+    const allow = methods.join(", ");
+    return new HttpError(405, "method_not_allowed", `${shown}: expected ${allow}, got ${method}`, { headers: { allow } });
+  }
   return new HttpError(404, "not_found", `no ${method} ${shown} here: /docs lists what there is`);
 }
 
@@ -48,8 +54,7 @@ function httpErrorOf(error: unknown, request: FastifyRequest, limits: Limits): H
 export function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply, limits: Limits): FastifyReply {
   const httpError = httpErrorOf(error, request, limits);
   if (httpError.status === 500) request.log.error({ err: error }, "failed");
-  const { retryAfterSeconds } = httpError.more;
-  if (retryAfterSeconds !== undefined) reply.header("retry-after", retryAfterSeconds);
+  if (httpError.more.headers) reply.headers(httpError.more.headers);
   // What is left of the body is not read.
   if (!request.raw.complete) reply.header("connection", "close");
   return reply

@@ -16,7 +16,7 @@ export class HttpError extends Error {
 export interface HttpErrorDetails {
   /** The images it is about, where it is about some of them. */
   readonly images?: readonly RefusedImage[];
-  readonly retryAfterSeconds?: number;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface RefusedImage {
@@ -36,7 +36,7 @@ export const errorBody = ({ code, message, more: { images } }: HttpError): Error
   error: { code, message, ...(images ? { images } : {}) },
 });
 
-export const overloaded = (message: string): HttpError => new HttpError(503, "overloaded", message, { retryAfterSeconds: 1 });
+export const overloaded = (message: string): HttpError => new HttpError(503, "overloaded", message, { headers: { "retry-after": "1" } });
 
 export const noImages = (got: string): HttpError =>
   new HttpError(

@@ -19,11 +19,11 @@ export function reserveBodies(app: FastifyInstance, service: InferenceService): 
     if (!request.routeOptions.config.takesImages) return;
     const coding = request.headers["content-encoding"]?.trim();
     if (coding && coding.toLowerCase() !== "identity") {
-      reply.header("accept-encoding", "identity");
       throw new HttpError(
         415,
         "unsupported_media_type",
         `Content-Encoding: expected none, got "${coding.slice(0, 100)}": send the body as it is (picture files are compressed already)`,
+        { headers: { "accept-encoding": "identity" } },
       );
     }
     const bytes = bodyLength(request, service.limits);

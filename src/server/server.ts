@@ -4,10 +4,12 @@ import { requireApiKey } from "./auth.ts";
 import { addDocs } from "./docs.ts";
 import { InferenceService } from "./engine/service.ts";
 import { answerBrokenRequest, notFound, sendError } from "./error-answers.ts";
+import { noteMethods } from "./methods.ts";
 import { Metrics } from "./metrics.ts";
 import type { NamedModel } from "./model-names.ts";
 import { longestTimerMs, mostJsonBytes, type ServerOptions } from "./options.ts";
 import { addPage, addSecurityHeaders } from "./page.ts";
+import { refuseUnknownQueries } from "./query.ts";
 import { reserveBodies } from "./reserve.ts";
 import { addClassify } from "./routes/classify.ts";
 import { addHealth, addMetrics, readiness } from "./routes/health.ts";
@@ -49,6 +51,7 @@ export async function buildServer(models: readonly NamedModel[], options: Server
   const app = fastify(options, logger);
   const notReady = readiness(service, () => isDraining);
 
+  noteMethods(app);
   addSecurityHeaders(app);
   countRequests(app, metrics);
   await app.register(multipart, { limits: { fileSize: options.limits.bodyBytes, files: options.limits.imagesPerRequest + 1, fields: 1 } });
@@ -58,6 +61,7 @@ export async function buildServer(models: readonly NamedModel[], options: Server
   addPage(app, options.webFolder);
   await app.register(async (secured) => {
     if (options.apiKey !== undefined) requireApiKey(secured, options.apiKey);
+    refuseUnknownQueries(secured);
     reserveBodies(secured, service);
     addModels(secured, service);
     addRuns(secured, runs, options.limits.requestMs);
