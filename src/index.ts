@@ -44,6 +44,7 @@ export {
 } from "./classify/classifier.ts";
 export { type InputGradient, InputGradients } from "./classify/input-gradients.ts";
 export { decodeModelFile, encodeModelFile, type ModelFile, readModelFile } from "./classify/model-file.ts";
+export { posteriors } from "./classify/posterior.ts";
 export { InternalError, Interrupted, UserError } from "./core/errors.ts";
 export type { Augmentation } from "./data/augment.ts";
 export { convertChannels } from "./data/channels.ts";

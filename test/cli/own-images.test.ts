@@ -1,6 +1,7 @@
-import { copyFileSync, existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import type { Prediction } from "../../src/cli/commands/predict.ts";
 import { sdim, start } from "../support/cli.ts";
 import { removeFolders, temporaryFolder } from "../support/folders.ts";
 import { writeNoise } from "../support/pictures.ts";
@@ -71,6 +72,25 @@ describe("a folder of one's own images", () => {
     const files = [join(data, "lying/0.png"), join(data, "standing/0.png")];
     const predictions = (await json("predict", model, ...files)) as { label: string }[];
     expect(predictions.map(({ label }) => label)).toEqual(["lying", "standing"]);
+  });
+
+  it("is predicted as a folder too, with the likeliest classes", async () => {
+    const predictions = (await json("predict", model, join(data, "lying"), join(data, "standing/0.png"), "--top", "5")) as Prediction[];
+    expect(predictions.map(({ file }) => file).sort()).toEqual(
+      [...readdirSync(join(data, "lying")).map((name) => join(data, "lying", name)), join(data, "standing/0.png")].sort(),
+    );
+    for (const { label, top } of predictions) {
+      const [first, second, ...more] = top!;
+      expect([first!.label, more]).toEqual([label, []]);
+      expect(first!.posterior).toBeGreaterThanOrEqual(second!.posterior);
+      expect(first!.posterior + second!.posterior).toBeCloseTo(1, 12);
+    }
+    const { stdout } = await sdim("predict", model, join(data, "standing/0.png"), "--top", "1");
+    expect(stdout).toMatch(/0\.png {2}standing {2}.*\) {2}standing \d+\.\d\d%\n$/);
+    const empty = join(folder, "empty");
+    mkdirSync(empty);
+    const refused = await sdim("predict", model, empty);
+    expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining(`${empty}: no images in this folder`)]);
   });
 
   it("is taken up again by --resume without saying how it was loaded", async () => {

@@ -1,25 +1,17 @@
+import { posteriors } from "../../classify/posterior.ts";
 import { byFalling, tieStops } from "./ranking.ts";
 
 // Is a posterior of 90% right nine times in ten?
 
 type Counts = ArrayLike<number>;
 
-/**
- * Posterior of the winning class, softmax_c (log p(z|c) + log p(c)), of each row of `classLogLikelihoods` [N, C]; 0 to 1, [N].
- * `logPriors` [C]; left out: uniform. For a softmax head, whose scores are log p(c|x), it is that probability.
- */
+/** Posterior of the winning class (see `posteriors`) of each row of `classLogLikelihoods` [N, C]; 0 to 1, [N]. `logPriors` [C]; left out: uniform. */
 export function winningPosteriors(classLogLikelihoods: Float32Array, labels: Int32Array, logPriors?: Float32Array): Float64Array {
   const classes = classLogLikelihoods.length / labels.length;
-  return Float64Array.from(labels, (label, i) => {
-    // exp(s_c - s_label) sums to 1 / p(label); the label wins, so no exponent is above 0 but by rounding.
-    const score = (c: number) => classLogLikelihoods[i * classes + c]! + (logPriors ? logPriors[c]! : 0);
-    const winning = score(label);
-    // As unlikely as float32 can say in every class: nothing speaks for any of them.
-    if (winning === Number.NEGATIVE_INFINITY) return 1 / classes;
-    let sum = 0;
-    for (let c = 0; c < classes; c++) sum += Math.exp(score(c) - winning);
-    return 1 / sum;
-  });
+  return Float64Array.from(
+    labels,
+    (label, i) => posteriors(classLogLikelihoods.subarray(i * classes, (i + 1) * classes), logPriors)[label]!,
+  );
 }
 
 /** One bin of a reliability diagram; confidences in (low, high]. */
