@@ -2,19 +2,24 @@ import { percent } from "../evaluate/summary.ts";
 import { bestValidated, type EpochRecord, isExhausted, type ValidationScore } from "../train/records.ts";
 import type { TrainProgress } from "../train/train.ts";
 
+/**
+ * Text with what would steer a terminal, or turn the direction of writing, as JSON writes it (`\u001b`); line ends and tabs stay. Names of files and
+ * classes come from anywhere, so all that is printed goes through here, except what we steer the terminal with ourselves.
+ */
+export const visible = (text: string): string =>
+  text.replace(/(?![\n\t])[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
 /** One JSON document on stdout, for programs; everything else goes to stderr. */
-export const printJson = (document: unknown): void => {
-  process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
-};
+export const printJson = (document: unknown): void => printLine(JSON.stringify(document, null, 2));
 
 /** What a person asked for: stdout. */
 export const printLine = (text: string): void => {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${visible(text)}\n`);
 };
 
 /** What happens meanwhile: stderr. */
 export const note = (text: string): void => {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${visible(text)}\n`);
 };
 
 /** Milliseconds between two plain progress lines where there is no terminal. */
@@ -29,7 +34,7 @@ export class ProgressLine {
     const now = performance.now();
     if (process.stderr.isTTY) {
       if (now - this.lastAt < 100 && !isLast) return;
-      process.stderr.write(`\r\u001b[2K${text.slice(0, process.stderr.columns - 1)}`);
+      process.stderr.write(`\r\u001b[2K${visible(text).slice(0, process.stderr.columns - 1)}`);
       this.shown = true;
     } else {
       if (now - this.lastAt < plainEvery && !isLast && this.lastAt > 0) return;

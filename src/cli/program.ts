@@ -19,6 +19,7 @@ import { addRuns } from "./commands/runs.ts";
 import { addScore } from "./commands/score.ts";
 import { addServe } from "./commands/serve.ts";
 import { addTrain } from "./commands/train.ts";
+import { visible } from "./output.ts";
 
 const commands = [
   addTrain,
@@ -58,8 +59,9 @@ export function createProgram(): Command {
   return program;
 }
 
-/** A mistake is thrown, not an exit; every command's help ends with the exit codes. */
+/** A mistake is thrown, not an exit, and said in signs that can be seen; every command's help ends with the exit codes. */
 function settle(command: Command): void {
+  command.configureOutput({ writeErr: (text) => process.stderr.write(visible(text)) });
   command.exitOverride().showHelpAfterError("(--help says what is there)");
   if (!command.parent || command.commands.length === 0) command.addHelpText("after", exitCodes);
   command.commands.forEach(settle);
