@@ -7,6 +7,12 @@ import { packageVersion } from "../core/version.ts";
 const policy =
   "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
 
+/** Either will do. */
+const securitySchemes = {
+  bearer: { type: "http", scheme: "bearer" },
+  header: { type: "apiKey", in: "header", name: "X-API-Key" },
+} as const;
+
 /** /docs: OpenAPI of all routes registered after this; /docs/json is the document. */
 export async function addDocs(app: FastifyInstance, hasApiKey: boolean): Promise<void> {
   await app.register(swagger, {
@@ -16,9 +22,9 @@ export async function addDocs(app: FastifyInstance, hasApiKey: boolean): Promise
         title: "sdim",
         version: packageVersion(),
         description:
-          'Image classifiers that can say "I don\'t know". Errors are `{"error":{"code","message"}}`; those of /v2 `{"error":"message"}`, as its protocol has it.',
+          'Image classifiers that can say "I don\'t know". Errors are `{"error":{"code","message"}}`; those of /v2 `{"error":"message"}`, as its protocol has it. A path asked for with another method than it has is answered by 405 with `Allow`.',
       },
-      ...(hasApiKey ? { components: { securitySchemes: { key: { type: "http", scheme: "bearer" } } }, security: [{ key: [] }] } : {}),
+      ...(hasApiKey ? { components: { securitySchemes }, security: Object.keys(securitySchemes).map((name) => ({ [name]: [] })) } : {}),
     },
   });
   await app.register(swaggerUi, { routePrefix: "/docs", staticCSP: policy, uiConfig: { validatorUrl: null } });

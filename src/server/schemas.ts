@@ -88,6 +88,9 @@ export const inferResponse = z.object({
   id: z.string().optional(),
   outputs: z.array(tensor.extend({ parameters, data: z.array(z.unknown()).optional() })),
 });
+export const v2Live = z.object({ live: z.boolean() });
+export const v2Ready = z.object({ ready: z.boolean() });
+export const v2ModelReady = v2Ready.extend({ name: z.string() });
 export const v2Error = z.object({ error: z.string() });
 export const v2Server = z.object({ name: z.string(), version: z.string(), extensions: z.array(z.string()) });
 export const v2Model = z.object({

@@ -51,7 +51,7 @@ describe("Open Inference Protocol v2", () => {
     expect(await get("/v2")).toEqual({ name: "sdim", version: expect.any(String), extensions: ["binary_tensor_data"] });
     expect(await get("/v2/health/live")).toEqual({ live: true });
     expect(await get("/v2/health/ready")).toEqual({ ready: true });
-    expect(await get("/v2/models/mnist/ready")).toEqual({ ready: true });
+    for (const path of ["", "/versions/1"]) expect(await get(`/v2/models/mnist${path}/ready`)).toEqual({ name: "mnist", ready: true });
     const model = {
       name: "mnist",
       versions: ["1"],

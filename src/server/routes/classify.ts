@@ -15,6 +15,7 @@ export function addClassify(app: FastifyInstance, service: InferenceService, met
     {
       config: { takesImages: true },
       schema: {
+        operationId: "classify",
         summary: "Classify images, or learn that they are like nothing seen in training",
         tags: ["classify"],
         querystring: documented(classifyQuery),
@@ -29,7 +30,7 @@ export function addClassify(app: FastifyInstance, service: InferenceService, met
             "application/octet-stream": { schema: { type: "string", format: "binary" } },
           },
         },
-        response: { 200: documented(classification, "a verdict per image"), ...documentedErrors(400, 404, 413, 415, 503, 504) },
+        response: { 200: documented(classification, "a verdict per image"), ...documentedErrors(404, 413, 415, 503, 504) },
       },
     },
     async (request, reply) => {

@@ -1,4 +1,5 @@
-import { documented, errorSchema } from "../schemas.ts";
+import type { z } from "zod";
+import { documented, errorSchema, v2Error } from "../schemas.ts";
 
 const meanings: Readonly<Record<number, string>> = {
   400: "something in the request is not as expected; the message says what",
@@ -10,6 +11,19 @@ const meanings: Readonly<Record<number, string>> = {
   504: "took too long",
 };
 
-/** Responses of errors, for /docs. */
-export const documentedErrors = (...statuses: readonly number[]): Record<number, unknown> =>
-  Object.fromEntries([401, ...statuses].map((status) => [status, documented(errorSchema, meanings[status])]));
+/** Of every route that may ask for the key: its query may have what is not understood. */
+const always = [400, 401];
+
+const answers =
+  (schema: z.ZodType) =>
+  (...statuses: readonly number[]): Record<number, unknown> =>
+    Object.fromEntries([...always, ...statuses].map((status) => [status, documented(schema, meanings[status])]));
+
+/** Responses of errors, for /docs; those that every route has are among them. */
+export const documentedErrors = answers(errorSchema);
+
+/** The same in the form of the Open Inference Protocol. */
+export const documentedV2Errors = answers(v2Error);
+
+/** For /docs, of routes with an ETag. */
+export const notModified = { 304: { type: "null", description: "it is what If-None-Match says the client has" } };

@@ -2,6 +2,7 @@ import type { FastifyInstance } from "fastify";
 import type { InferenceService } from "../engine/service.ts";
 import type { Metrics } from "../metrics.ts";
 import { documented, health } from "../schemas.ts";
+import { documentedErrors } from "./errors.ts";
 
 /** Why no requests should be sent here; undefined when they should. */
 export type NotReady = () => string | undefined;
@@ -15,13 +16,20 @@ export const readiness =
 
 /** GET /healthz, /readyz */
 export function addHealth(app: FastifyInstance, notReady: NotReady): void {
-  const tags = ["health"];
+  const about = { tags: ["health"], security: [] };
   const response = { 200: documented(health) };
-  app.get("/healthz", { schema: { summary: "The process is alive", tags, response } }, () => ({ status: "ok" }));
+  app.get("/healthz", { schema: { operationId: "isAlive", summary: "The process is alive", ...about, response } }, () => ({
+    status: "ok",
+  }));
   app.get(
     "/readyz",
     {
-      schema: { summary: "Requests may be sent here", tags, response: { ...response, 503: documented(health, "not now, and why") } },
+      schema: {
+        operationId: "isReady",
+        summary: "Requests may be sent here",
+        ...about,
+        response: { ...response, 503: documented(health, "not now, and why") },
+      },
     },
     (_request, reply) => {
       const reason = notReady();
@@ -32,7 +40,19 @@ export function addHealth(app: FastifyInstance, notReady: NotReady): void {
 
 /** GET /metrics */
 export function addMetrics(app: FastifyInstance, metrics: Metrics): void {
-  app.get("/metrics", { schema: { summary: "Prometheus metrics", tags: ["health"], produces: ["text/plain"] } }, async (_request, reply) =>
-    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+  app.get(
+    "/metrics",
+    {
+      schema: {
+        operationId: "getMetrics",
+        summary: "Prometheus metrics",
+        tags: ["health"],
+        response: {
+          200: { description: "in Prometheus's text format", content: { "text/plain": { schema: { type: "string" } } } },
+          ...documentedErrors(),
+        },
+      },
+    },
+    async (_request, reply) => reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
   );
 }

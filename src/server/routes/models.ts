@@ -5,7 +5,7 @@ import type { ServedModel } from "../engine/models.ts";
 import type { InferenceService } from "../engine/service.ts";
 import { isKnown } from "../etag.ts";
 import { documented, type ModelInfo, modelInfo, modelList } from "../schemas.ts";
-import { documentedErrors } from "./errors.ts";
+import { documentedErrors, notModified } from "./errors.ts";
 
 interface Named {
   readonly Params: { readonly name: string };
@@ -14,13 +14,22 @@ interface Named {
 /** GET /v1/models, /v1/models/{name}, /v1/models/{name}/file */
 export function addModels(app: FastifyInstance, service: InferenceService): void {
   const tags = ["models"];
-  app.get("/v1/models", { schema: { summary: "The models that are served", tags, response: { 200: documented(modelList) } } }, () => ({
-    models: service.models.all().map(infoOf),
-  }));
+  app.get(
+    "/v1/models",
+    {
+      schema: {
+        operationId: "listModels",
+        summary: "The models that are served",
+        tags,
+        response: { 200: documented(modelList), ...documentedErrors() },
+      },
+    },
+    () => ({ models: service.models.all().map(infoOf) }),
+  );
 
   app.get<Named>(
     "/v1/models/:name",
-    { schema: { summary: "One model", tags, response: { 200: documented(modelInfo), ...documentedErrors(404) } } },
+    { schema: { operationId: "getModel", summary: "One model", tags, response: { 200: documented(modelInfo), ...documentedErrors(404) } } },
     (request) => infoOf(service.model(request.params.name)),
   );
 
@@ -28,10 +37,14 @@ export function addModels(app: FastifyInstance, service: InferenceService): void
     "/v1/models/:name/file",
     {
       schema: {
+        operationId: "getModelFile",
         summary: "The ONNX file, to run it elsewhere",
         tags,
-        produces: ["application/octet-stream"],
-        response: { 200: { type: "string", format: "binary", description: "the file" }, ...documentedErrors(404) },
+        response: {
+          200: { description: "the file", content: { "application/octet-stream": { schema: { type: "string", format: "binary" } } } },
+          ...notModified,
+          ...documentedErrors(404),
+        },
       },
     },
     (request, reply) => {

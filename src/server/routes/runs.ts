@@ -6,7 +6,7 @@ import { isKnown } from "../etag.ts";
 import type { RunsReader } from "../run-reading/reader.ts";
 import { runList, runView } from "../run-schemas.ts";
 import { documented } from "../schemas.ts";
-import { documentedErrors } from "./errors.ts";
+import { documentedErrors, notModified } from "./errors.ts";
 
 /** GET /v1/runs, /v1/runs/{id}; 404 where the server was started without a folder of runs. */
 export function addRuns(app: FastifyInstance, reader: RunsReader | undefined, requestMs: number): void {
@@ -25,9 +25,10 @@ export function addRuns(app: FastifyInstance, reader: RunsReader | undefined, re
     "/v1/runs",
     {
       schema: {
+        operationId: "listRuns",
         summary: "Training runs, finished and under way",
         tags,
-        response: { 200: documented(runList), ...documentedErrors(404, 503, 504) },
+        response: { 200: documented(runList), ...notModified, ...documentedErrors(404, 503, 504) },
       },
     },
     (request, reply) => answer(request, reply, (runs) => runs.list()),
@@ -37,9 +38,10 @@ export function addRuns(app: FastifyInstance, reader: RunsReader | undefined, re
     "/v1/runs/:id",
     {
       schema: {
+        operationId: "getRun",
         summary: "One run: config, curves, and what was measured of its model",
         tags,
-        response: { 200: documented(runView), ...documentedErrors(404, 503, 504) },
+        response: { 200: documented(runView), ...notModified, ...documentedErrors(404, 503, 504) },
       },
     },
     (request, reply) => answer(request, reply, (runs) => runs.run(request.params.id)),

@@ -1,10 +1,12 @@
 import type { FastifyInstance, FastifyReply } from "fastify";
+import type { z } from "zod";
 import { packageVersion } from "../../core/version.ts";
 import { withDeadline } from "../deadline.ts";
 import type { InferenceService } from "../engine/service.ts";
 import type { Metrics } from "../metrics.ts";
+import { documentedV2Errors } from "../routes/errors.ts";
 import type { NotReady } from "../routes/health.ts";
-import { documented, inferRequest, inferResponse, v2Error, v2Model, v2Server } from "../schemas.ts";
+import { documented, inferRequest, inferResponse, v2Live, v2Model, v2ModelReady, v2Ready, v2Server } from "../schemas.ts";
 import { imagesTensor, picturesOf } from "./images.ts";
 import { type OutputTensor, outputs, outputTensor, wantedOutputs } from "./outputs.ts";
 import { parseRequest, wrong } from "./request.ts";
@@ -18,17 +20,28 @@ interface Named {
 /** A model file that changes is the same version: the protocol's versions are those of a repository, which there is none of. */
 const onlyVersion = "1";
 const tags = ["Open Inference Protocol v2"];
-const failures = { 400: documented(v2Error, "the reason"), 404: documented(v2Error, "no such model") };
 
 /** GET /v2/health/live and /ready: open, as /healthz and /readyz are. */
 export function addV2Health(app: FastifyInstance, notReady: NotReady): void {
-  app.get("/v2/health/live", { schema: { summary: "The process is alive", tags } }, () => ({ live: true }));
-  app.get("/v2/health/ready", { schema: { summary: "Requests may be sent here", tags } }, (_request, reply) =>
-    sendReady(reply, notReady() === undefined),
+  const about = { tags, security: [] };
+  app.get(
+    "/v2/health/live",
+    { schema: { operationId: "v2IsAlive", summary: "The process is alive", ...about, response: { 200: documented(v2Live) } } },
+    () => ({ live: true }),
+  );
+  app.get(
+    "/v2/health/ready",
+    { schema: { operationId: "v2IsReady", summary: "Requests may be sent here", ...about, response: readyOrNot(v2Ready) } },
+    (_request, reply) => sendReady(reply, notReady),
   );
 }
 
-const sendReady = (reply: FastifyReply, ready: boolean): FastifyReply => reply.code(ready ? 200 : 503).send({ ready });
+const readyOrNot = (schema: z.ZodType) => ({ 200: documented(schema), 503: documented(schema, "not now") });
+
+function sendReady(reply: FastifyReply, notReady: NotReady, about: { readonly name?: string } = {}): FastifyReply {
+  const ready = notReady() === undefined;
+  return reply.code(ready ? 200 : 503).send({ ...about, ready });
+}
 
 /** The rest of /v2. */
 export function addV2(app: FastifyInstance, service: InferenceService, metrics: Metrics, notReady: NotReady): void {
@@ -40,27 +53,56 @@ export function addV2(app: FastifyInstance, service: InferenceService, metrics: 
     (_request, body, done) => done(null, body),
   );
 
-  app.get("/v2", { schema: { summary: "The server", tags, response: { 200: documented(v2Server) } } }, () => ({
-    name: "sdim",
-    version: packageVersion(),
-    extensions: ["binary_tensor_data"],
-  }));
+  app.get(
+    "/v2",
+    {
+      schema: {
+        operationId: "v2GetServer",
+        summary: "The server",
+        tags,
+        response: { 200: documented(v2Server), ...documentedV2Errors() },
+      },
+    },
+    () => ({ name: "sdim", version: packageVersion(), extensions: ["binary_tensor_data"] }),
+  );
 
-  for (const path of ["/v2/models/:name", "/v2/models/:name/versions/:version"]) {
+  for (const [path, ofWhat] of [
+    ["/v2/models/:name", "Model"],
+    ["/v2/models/:name/versions/:version", "ModelVersion"],
+  ] as const) {
     app.get<Named>(
       path,
-      { schema: { summary: "Inputs and outputs of a model", tags, response: { 200: documented(v2Model), ...failures } } },
+      {
+        schema: {
+          operationId: `v2Get${ofWhat}`,
+          summary: "Inputs and outputs of a model",
+          tags,
+          response: { 200: documented(v2Model), ...documentedV2Errors(404) },
+        },
+      },
       ({ params }) => {
         checkVersion(params.version);
         return metadata(service, params.name);
       },
     );
-    app.get<Named>(`${path}/ready`, { schema: { summary: "A model can be asked", tags } }, ({ params }, reply) => {
-      checkVersion(params.version);
-      service.model(params.name);
-      return sendReady(reply, notReady() === undefined);
-    });
+    app.get<Named>(
+      `${path}/ready`,
+      {
+        schema: {
+          operationId: `v2Is${ofWhat}Ready`,
+          summary: "A model can be asked",
+          tags,
+          response: { ...readyOrNot(v2ModelReady), ...documentedV2Errors(404) },
+        },
+      },
+      ({ params: { name, version } }, reply) => {
+        checkVersion(version);
+        service.model(name);
+        return sendReady(reply, notReady, { name });
+      },
+    );
     const schema = {
+      operationId: `v2Infer${ofWhat}`,
       summary: "Classify images given as a tensor",
       tags,
       body: {
@@ -69,7 +111,7 @@ export function addV2(app: FastifyInstance, service: InferenceService, metrics: 
           "application/octet-stream": { schema: { type: "string", format: "binary" } },
         },
       },
-      response: { 200: documented(inferResponse), ...failures },
+      response: { 200: documented(inferResponse), ...documentedV2Errors(404, 413, 415, 503, 504) },
     };
     app.post<Named>(`${path}/infer`, { config: { takesImages: true }, schema }, async (request, reply) => {
       const { name, version } = request.params;
