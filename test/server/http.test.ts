@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { InjectOptions } from "fastify";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { sdimHere } from "../support/cli.ts";
 import { form, startServer, type TestedServer } from "../support/serving.ts";
 
 const key = "a-key-of-the-test";
@@ -102,4 +103,12 @@ it("a missing or wrong API key is answered with the scheme that is asked for", a
       expect([refused.status, refused.headers["www-authenticate"]]).toEqual([401, 'Bearer realm="sdim"']);
     }
   }
+});
+
+it.each(["65536", "80800"])("there is no port %s", async (port) => {
+  const { code, stderr } = await sdimHere("serve", "models/nothing.onnx", "--port", port);
+  expect([code, stderr]).toEqual([
+    2,
+    expect.stringContaining(`argument '${port}' is invalid. expected a port from 0 to 65535, got ${port}`),
+  ]);
 });

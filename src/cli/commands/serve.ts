@@ -37,7 +37,7 @@ export function addServe(program: Command): void {
       "Serves model files over HTTP. A model is called as its file, or as its folder where the file is called model.onnx; NAME=FILE gives it another name. The log goes to stderr.",
     )
     .option("--host <address>", "to listen on", "127.0.0.1")
-    .option("--port <n>", "to listen on, 0 for any", wholeNumber, 8080)
+    .option("--port <n>", "to listen on, 0 for any", port, 8080)
     .option("--workers <n>", "inference threads (default: one per core)", positiveWholeNumber)
     .option("--max-batch <images>", "images of a batch at most", positiveWholeNumber, defaultOptions.maxBatch)
     .option("--max-wait-ms <ms>", "an image waits for others at most", milliseconds, defaultOptions.maxWaitMs)
@@ -91,6 +91,14 @@ export function addServe(program: Command): void {
         logger,
       );
     });
+}
+
+const highestPort = 65_535;
+
+function port(text: string): number {
+  const number = wholeNumber(text);
+  if (number <= highestPort) return number;
+  throw new InvalidArgumentError(`expected a port from 0 to ${highestPort}, got ${text}`);
 }
 
 function milliseconds(text: string): number {
