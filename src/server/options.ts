@@ -29,6 +29,8 @@ export interface ServerOptions {
   readonly reloadMs: number;
   /** Asked of every request but those for health and the page. */
   readonly apiKey?: string;
+  /** Origins whose pages may ask, `*` for any; default: none but the server's own. */
+  readonly corsOrigins?: readonly string[];
   /** Folder of training runs to show. */
   readonly runsFolder?: string;
   /** The web page, if another folder than the one beside the built code. */

@@ -1,6 +1,7 @@
 import multipart from "@fastify/multipart";
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from "fastify";
 import { requireApiKey } from "./auth.ts";
+import { allowOrigins, requireOrigins } from "./cors.ts";
 import { addDocs } from "./docs.ts";
 import { InferenceService } from "./engine/service.ts";
 import { answerBrokenRequest, notFound, sendError } from "./error-answers.ts";
@@ -29,9 +30,10 @@ export interface SdimServer {
 
 /**
  * Loads the models and builds the server; it does not listen yet.
- * Errors: UserError when a model cannot be loaded, limits contradict each other, or there is no folder of runs where one is named.
+ * Errors: UserError when a model cannot be loaded, limits contradict each other, an origin is none, or there is no folder of runs where one is named.
  */
 export async function buildServer(models: readonly NamedModel[], options: ServerOptions, logger: FastifyBaseLogger): Promise<SdimServer> {
+  requireOrigins(options.corsOrigins ?? []);
   const runs = options.runsFolder === undefined ? undefined : new RunsReader(options.runsFolder, options.limits.requestMs);
   const metrics = new Metrics();
   const service = await InferenceService.start(models, options, metrics, {
@@ -54,6 +56,7 @@ export async function buildServer(models: readonly NamedModel[], options: Server
   noteMethods(app);
   addSecurityHeaders(app);
   countRequests(app, metrics);
+  if (options.corsOrigins !== undefined) allowOrigins(app, options.corsOrigins);
   await app.register(multipart, { limits: { fileSize: options.limits.bodyBytes, files: options.limits.imagesPerRequest + 1, fields: 1 } });
   await addDocs(app, options.apiKey !== undefined);
   addHealth(app, notReady);

@@ -4,7 +4,7 @@ import { readApiKey } from "../../server/auth.ts";
 import { nameModels } from "../../server/model-names.ts";
 import { defaultLimits, defaultOptions, longestTimerMs } from "../../server/options.ts";
 import { serve } from "../../server/serve.ts";
-import { positiveWholeNumber, wholeNumber } from "../options.ts";
+import { positiveWholeNumber, wholeNumber, wordList } from "../options.ts";
 import { printLine } from "../output.ts";
 
 interface ServeCommandOptions {
@@ -21,6 +21,7 @@ interface ServeCommandOptions {
   readonly maxPendingMb: number;
   readonly timeoutMs: number;
   readonly apiKeyFile?: string;
+  readonly cors?: readonly string[];
   readonly runs?: string;
   readonly reloadMs: number;
   readonly drainDelayMs: number;
@@ -59,6 +60,11 @@ export function addServe(program: Command): void {
     )
     .option("--timeout-ms <ms>", "for a request, from arrival to answer", positiveMilliseconds, defaultLimits.requestMs)
     .option("--api-key-file <file>", "holds the key that every request must have; or set SDIM_API_KEY")
+    .option(
+      "--cors <origin,...>",
+      "origins whose pages may ask, such as https://example.com; * for any (default: the server's own alone)",
+      wordList,
+    )
     .option("--runs <folder>", "also show the training runs in it, finished and under way, in the page and under /v1/runs")
     .option("--reload-ms <ms>", "between two looks whether model files have changed, 0 for never", milliseconds, defaultOptions.reloadMs)
     .option("--drain-delay-ms <ms>", "after SIGTERM, before no more connections are taken", milliseconds, 0)
@@ -85,6 +91,7 @@ export function addServe(program: Command): void {
             pendingBytes: options.maxPendingMb * megabyte,
           },
           ...(apiKey === undefined ? {} : { apiKey }),
+          ...(options.cors === undefined ? {} : { corsOrigins: options.cors }),
           ...(options.runs === undefined ? {} : { runsFolder: options.runs }),
           onListening: (url) => printLine(`listening on ${url}`),
         },
