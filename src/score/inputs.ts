@@ -35,29 +35,37 @@ export function inputFiles(
   if (source === "-") return listed(stdin, "standard input", signal);
   const found = statSync(source, { throwIfNoEntry: false });
   if (!found) throw new UserError(`${source}: expected a folder of images, a list of files, a CSV or -; there is no such thing`);
-  if (found.isDirectory()) return imagesUnder(source, "", [], onIgnored);
+  if (found.isDirectory()) return imagesUnder(source, "", [], new Map(), onIgnored);
   if (isImageName(source)) throw new UserError(`${source}: expected a folder, a list or a CSV, got a picture: sdim predict takes these`);
   return isCsv(source) ? filesOfCsv(source) : listed(createReadStream(source), source, signal);
 }
 
 const byName = (a: Dirent, b: Dirent): number => (a.name < b.name ? -1 : 1);
 
-/** `above`: the real paths of the folders that led here. */
+/**
+ * `above`: the real paths of the folders that led here; `visited`: of all so far, with the names they were found by. Links to a folder that was visited could go on
+ * without end, two in each folder as 2^depth.
+ */
 async function* imagesUnder(
   folder: string,
   prefix: string,
   above: readonly string[],
+  visited: Map<string, string>,
   onIgnored: (kind: string) => void,
 ): AsyncGenerator<InputFile> {
   const { real, entries } = await contentsOf(folder);
   if (above.includes(real)) throw new UserError(`${folder}: a link to a folder that holds it`);
+  const before = visited.get(real);
+  if (before !== undefined)
+    throw new UserError(`${folder}: the same folder as ${before}: its images would be scored twice; remove the link`);
+  visited.set(real, folder);
   for (const entry of entries.sort(byName)) {
     const { name } = entry;
     const path = join(folder, name);
     // A link that leads nowhere and is named like an image is one that cannot be read.
     const target = entry.isSymbolicLink() ? await stat(path).catch(() => undefined) : entry;
     if (name.startsWith(".")) onIgnored("hidden");
-    else if (target?.isDirectory()) yield* imagesUnder(path, `${prefix}${name}/`, [...above, real], onIgnored);
+    else if (target?.isDirectory()) yield* imagesUnder(path, `${prefix}${name}/`, [...above, real], visited, onIgnored);
     else if ((target?.isFile() ?? true) && isImageName(name)) yield { path, name: prefix + name };
     else onIgnored(extname(name).toLowerCase() || "no ending");
   }

@@ -35,6 +35,16 @@ describe("a folder", () => {
     expect(ignored.sort()).toEqual([".txt", "hidden", "no ending"]);
   });
 
+  it("with links that lead to one folder twice is refused, which in each of many folders would be walked 2^depth times", async () => {
+    const folder = temporaryFolder();
+    for (let i = 0; i < 40; i++) {
+      mkdirSync(join(folder, `${i}`));
+      for (const name of ["a", "b"]) symlinkSync(join(folder, `${i + 1}`), join(folder, `${i}`, name));
+    }
+    mkdirSync(join(folder, "40"));
+    await expect(pathsOf(join(folder, "0"))).rejects.toThrow(/the same folder as .*: its images would be scored twice; remove the link/);
+  });
+
   it("that holds a link to itself is refused instead of walked for ever", async () => {
     const folder = temporaryFolder();
     symlinkSync(folder, join(folder, "loop"));
