@@ -1,5 +1,4 @@
-import { UserError } from "../core/errors.ts";
-import { isOfKind, kindOf } from "../core/kinds.ts";
+import { isOfKind, unexpected } from "../core/kinds.ts";
 
 // What a compiler would say of the arguments of an attack, to callers who have none.
 
@@ -40,6 +39,3 @@ function requireArrays(samples: unknown, prefix: string): void {
 
 const can = (thing: unknown, method: string): boolean =>
   typeof (thing as Readonly<Record<string, unknown>> | null | undefined)?.[method] === "function";
-
-const unexpected = (what: string, wanted: string, got: unknown): UserError =>
-  new UserError(`${what}: expected ${wanted}, got ${kindOf(got)}`);

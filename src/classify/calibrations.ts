@@ -1,14 +1,19 @@
 import { UserError } from "../core/errors.ts";
+import { kindOf, requireObject } from "../core/kinds.ts";
 import { type Calibration, type CalibrationSource, type ModelCard, newestFormat, type ThresholdSet } from "./card.ts";
 
 /** Of a calibration of an older card: what it was by default. */
-export const sourceOf = ({ source, split }: Calibration): CalibrationSource => source ?? (split === "train" ? "training" : "given");
+export function sourceOf(calibration: Calibration): CalibrationSource {
+  requireObject("calibration", "one of those that calibrationsOf(card) gives", calibration);
+  const { source, split } = calibration;
+  return source ?? (split === "train" ? "training" : "given");
+}
 
 /** All a card carries, the one in force first. */
-export const calibrationsOf = ({ calibration, otherCalibrations = [] }: ModelCard): readonly Calibration[] => [
-  calibration,
-  ...otherCalibrations,
-];
+export function calibrationsOf(card: ModelCard): readonly Calibration[] {
+  requireObject("card", "the card of a classifier or a model file", card);
+  return [card.calibration, ...(card.otherCalibrations ?? [])];
+}
 
 /** The card's calibration of `source`. Errors: UserError that names what there is. */
 export function calibrationFrom(card: ModelCard, source: CalibrationSource): Calibration {
@@ -23,10 +28,11 @@ export function calibrationFrom(card: ModelCard, source: CalibrationSource): Cal
 
 /** The thresholds at `percentile`, of the calibration in force or of `source`. Errors: UserError that names what there is. */
 export function thresholdsAt(card: ModelCard, percentile: number, source?: CalibrationSource): ThresholdSet {
-  const calibration = source === undefined ? card.calibration : calibrationFrom(card, source);
+  const calibration = source === undefined ? calibrationsOf(card)[0]! : calibrationFrom(card, source);
   const found = calibration.thresholds.find((set) => set.percentile === percentile);
   if (found) return found;
-  if (!(percentile >= 0 && percentile < 100)) throw new UserError(`percentile: expected a number from 0 to below 100, got ${percentile}`);
+  if (typeof percentile !== "number" || !(percentile >= 0 && percentile < 100))
+    throw new UserError(`percentile: expected a number from 0 to below 100, got ${kindOf(percentile)}`);
   const known = calibration.thresholds.map((set) => set.percentile).join(", ");
   const remedy =
     sourceOf(calibration) === "validation"

@@ -1,5 +1,5 @@
 import { logSigmaParameter, meanParameter } from "../nn/gaussians.ts";
-import { type ModelFile, tensorsOf } from "./model-bytes.ts";
+import { type ModelFile, requireModelFile, tensorsOf } from "./model-bytes.ts";
 
 /** The Gaussians of a model file's classes. */
 export interface ClassGaussians {
@@ -11,6 +11,7 @@ export interface ClassGaussians {
 
 /** Undefined for the softmax head, which has none. */
 export function classGaussiansOf(file: ModelFile): ClassGaussians | undefined {
+  requireModelFile(file);
   const { head, logSigmaFloor } = file.card.model;
   if (head !== "sdim") return undefined;
   const tensors = tensorsOf(file);

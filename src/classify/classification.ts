@@ -1,4 +1,5 @@
-import { UserError } from "../core/errors.ts";
+import { Interrupted, UserError } from "../core/errors.ts";
+import { isOfKind, requireObject, unexpected } from "../core/kinds.ts";
 import { representationSize } from "../nn/classifier.ts";
 import { thresholdsAt } from "./calibrations.ts";
 import type { CalibrationSource, ModelCard } from "./card.ts";
@@ -37,6 +38,8 @@ export interface RunOptions {
   /** Images per run; the default suits the caches of a CPU. */
   readonly batchSize?: number;
   readonly onProgress?: (done: number, total: number) => void;
+  /** Stops between two batches. */
+  readonly signal?: AbortSignal;
 }
 
 /** Which of the thresholds that the card has decide. */
@@ -52,13 +55,14 @@ export interface ClassifyOptions extends RunOptions, DecisionOptions {}
 /** Runs a model file on uint8 images of `shape` [n, height, width, channels]: its outputs by name. */
 export type RunModel = (pixels: Uint8Array, shape: readonly number[]) => Promise<Readonly<Record<string, { readonly data: unknown }>>>;
 
-/** Errors: UserError when the images have another number of channels than the model, or no pixels. */
+/** Errors: UserError when the images have another number of channels than the model, or no pixels; Interrupted when `signal` is aborted. */
 export async function classifyWith(
   run: RunModel,
   { model }: ModelCard,
   images: ImageBatch,
-  { batchSize = 64, onProgress }: RunOptions = {},
+  { batchSize = 64, onProgress, signal }: RunOptions = {},
 ): Promise<Classification> {
+  requireObject("images", "pixels with their count, height, width and channels", images);
   const { count, height, width, channels, pixels } = images;
   const { classes } = model;
   if (channels !== model.channels) {
@@ -69,6 +73,7 @@ export async function classifyWith(
   // Not by instanceof: an array may come from another realm.
   if (!ArrayBuffer.isView(pixels) || pixels.BYTES_PER_ELEMENT !== 1)
     throw new UserError("images: expected pixels as a Uint8Array [count, height, width, channels], from 0 to 255");
+  if (signal !== undefined && !isOfKind(signal, "AbortSignal")) throw unexpected("signal", "an AbortSignal", signal);
   if (!Number.isInteger(count)) throw new UserError(`images: expected count, a whole number of images, got ${count}`);
   const perImage = height * width * channels;
   if (perImage === 0 || pixels.length !== count * perImage) {
@@ -86,6 +91,7 @@ export async function classifyWith(
   };
   let statistics: Float32Array | undefined;
   for (let start = 0; start < count; start += batchSize) {
+    if (signal?.aborted) throw new Interrupted(`classify: stopped after ${start} of ${count} images`);
     const size = Math.min(batchSize, count - start);
     const outputs = await run(pixels.subarray(start * perImage, (start + size) * perImage), [size, height, width, channels]);
     const floats = (name: string) => outputs[name]!.data as Float32Array;
@@ -120,6 +126,7 @@ export function decideAt<T extends Scored>(
   source?: CalibrationSource,
 ): T & Pick<Classification, "accepted" | "thresholds"> {
   const { values } = thresholdsAt(card, percentile, source);
+  if (!isOfKind((result as T | undefined)?.labels, "Int32Array")) throw unexpected("result", "what classify gives", result);
   return { ...result, thresholds: Float32Array.from(result.labels, (label) => values[label]!), accepted: acceptedBy(result, values) };
 }
 

@@ -1,12 +1,14 @@
 import { UserError } from "../core/errors.ts";
+import { isOfKind } from "../core/kinds.ts";
+import { requireKnownKeys } from "../core/names.ts";
 import { buildInputGradient } from "../nn/scorer.ts";
 import { lower } from "../onnx/lower.ts";
 import { encodeModel } from "../onnx/model-file.ts";
 import { targetFor } from "../runtime/layout.ts";
-import { Session, tensor } from "../runtime/session.ts";
+import { requireMachine, Session, tensor } from "../runtime/session.ts";
 import type { ModelCard } from "./card.ts";
-import type { ClassifierOptions } from "./classifier.ts";
-import { floatWeights, type ModelFile, readModelFile } from "./model-file.ts";
+import { type ClassifierOptions, modelFileOf } from "./classifier.ts";
+import { floatWeights, type ModelFile } from "./model-file.ts";
 
 export interface InputGradient {
   /** [N, C], nats. */
@@ -31,9 +33,11 @@ export class InputGradients {
 
   /** Batches of a multiple of 16 are fastest. Errors: UserError when the file is not a model of ours, or an export whose weights are no floats. */
   static async load(model: string | ModelFile, batchSize: number, options: ClassifierOptions = {}): Promise<InputGradients> {
+    requireKnownKeys("InputGradients.load", options, ["provider", "threads"]);
+    requireMachine(options);
     if (!Number.isInteger(batchSize) || batchSize < 1)
       throw new UserError(`batchSize: expected a whole number of images, at least 1, got ${batchSize}`);
-    const file = typeof model === "string" ? readModelFile(model) : model;
+    const file = modelFileOf(model);
     const { outputs } = buildInputGradient(file.card.model, batchSize);
     const weights = floatWeights(file, "input gradients");
     const proto = lower(outputs, { target: await targetFor(options.provider ?? "cpu"), weights });
@@ -47,8 +51,9 @@ export class InputGradients {
   async run(x: Float32Array, classWeights: Float32Array): Promise<InputGradient> {
     const { channels, imageSize, classes } = this.card.model;
     const shape = [this.batchSize, channels, imageSize, imageSize];
-    if (x.length !== shape.reduce((a, b) => a * b, 1) || classWeights.length !== this.batchSize * classes) {
-      throw new UserError(`input gradients: expected x [${shape}] and class weights [${this.batchSize}, ${classes}]`);
+    const areFloats = isOfKind(x, "Float32Array") && isOfKind(classWeights, "Float32Array");
+    if (!areFloats || x.length !== shape.reduce((a, b) => a * b, 1) || classWeights.length !== this.batchSize * classes) {
+      throw new UserError(`input gradients: expected x [${shape}] and class weights [${this.batchSize}, ${classes}] as Float32Arrays`);
     }
     const outputs = await this.session.run({
       x: tensor("float32", x, shape),

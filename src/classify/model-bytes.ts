@@ -1,4 +1,5 @@
 import { InternalError, UserError } from "../core/errors.ts";
+import { unexpected } from "../core/kinds.ts";
 import { representationSize } from "../nn/classifier.ts";
 import { logPriorsName, thresholdsName } from "../nn/scorer.ts";
 import type { ModelProto } from "../onnx/generated/onnx_pb.ts";
@@ -23,6 +24,12 @@ export interface ModelFile {
   readonly proto: ModelProto;
 }
 
+/** Errors: UserError for anything else, which only callers without a compiler give. `others`: what may be given as well. */
+export function requireModelFile(model: unknown, others = ""): asserts model is ModelFile {
+  if (typeof model === "object" && model !== null && "card" in model && "proto" in model) return;
+  throw unexpected("model", `${others}what readModelFile gives`, model);
+}
+
 export function thresholdsInForce({ calibration }: ModelCard): Float32Array {
   const set = calibration.thresholds.find(({ percentile }) => percentile === calibration.percentile);
   if (!set) throw new InternalError(`model file: no thresholds at the percentile in force, ${calibration.percentile}`);
@@ -37,7 +44,10 @@ export function withCard(file: ModelFile, card: ModelCard): ModelFile {
   return { card, proto };
 }
 
-export const encodeModelFile = ({ proto }: ModelFile): Uint8Array => encodeModel(proto);
+export function encodeModelFile(file: ModelFile): Uint8Array {
+  requireModelFile(file);
+  return encodeModel(file.proto);
+}
 
 /** Errors: UserError when the bytes are not ONNX or were not written by sdim. */
 export function decodeModelFile(bytes: Uint8Array, source: string): ModelFile {

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { datasetNames } from "../data/registry.ts";
-import { providers } from "../runtime/session.ts";
+import { mostThreads, providers } from "../runtime/session.ts";
 import { presetNames, type TrainConfig, trainConfigSchema } from "../train/config.ts";
 import { choicesOf, describeKey, readConfigFile } from "./config-file.ts";
 
@@ -58,8 +58,6 @@ export const threadsOption = (whose = "the CPU provider"): Option =>
 
 export const machineOptions = (command: Command): Command =>
   command.addOption(new Option("--provider <name>", "where the graph runs").choices(providers).default("cpu")).addOption(threadsOption());
-
-const mostThreads = 512;
 
 function threadCount(text: string): number {
   const count = positiveWholeNumber(text);

@@ -1,5 +1,6 @@
 import { distance } from "fastest-levenshtein";
 import { UserError } from "./errors.ts";
+import { requireObject } from "./kinds.ts";
 
 /** `value` if it is one of `known`; else a UserError that names what was expected and, where one is near, the nearest match. */
 export function oneOf<T extends string>(what: string, value: string, known: readonly T[]): T {
@@ -19,7 +20,8 @@ function nearestOf(value: string, known: readonly string[]): string | undefined 
   return nearest !== undefined && least <= Math.max(2, nearest.length / 3) ? nearest : undefined;
 }
 
-/** Errors: UserError for a key that is none of `known`, with the nearest: what a compiler would say, to those who have none. */
+/** Errors: UserError for what has no keys, or a key that is none of `known`, with the nearest: what a compiler would say, to those who have none. */
 export function requireKnownKeys(what: string, given: object, known: readonly string[]): void {
+  requireObject(`options of ${what}`, "an object", given);
   for (const key of Object.keys(given)) oneOf(`option of ${what}`, key, known);
 }

@@ -1,6 +1,8 @@
 import { availableParallelism } from "node:os";
 import * as ort from "onnxruntime-node";
 import { InternalError, messageOf, UserError } from "../core/errors.ts";
+import { kindOf } from "../core/kinds.ts";
+import { oneOf } from "../core/names.ts";
 import type { DType } from "../graph/types.ts";
 
 /** `cpu` is the default; `webgpu` runs on a GPU through Vulkan, Metal or Direct3D; `cuda` needs ONNX Runtime's CUDA binaries. */
@@ -25,6 +27,16 @@ export const tensor = (dtype: DType, data: TensorData, shape: readonly number[])
 
 export const runtimeVersion = (): string => ort.env.versions.node ?? ort.env.versions.common;
 
+/** More than a machine has cores; ONNX Runtime would start any number, and take the machine down. */
+export const mostThreads = 512;
+
+/** Errors: UserError for a provider that is none of ours, or a number of threads that cannot be. */
+export function requireMachine({ provider, threads }: Pick<SessionOptions, "provider" | "threads">): void {
+  if (provider !== undefined) oneOf("provider", provider, providers);
+  if (threads === undefined || (Number.isInteger(threads) && threads >= 1 && threads <= mostThreads)) return;
+  throw new UserError(`threads: expected a whole number from 1 to ${mostThreads}, got ${kindOf(threads)}`);
+}
+
 export const defaultThreads = (): number => availableParallelism();
 
 /**
@@ -42,8 +54,9 @@ export class Session {
     this.session = session;
   }
 
-  /** Errors: with ONNX Runtime's reason, InternalError when the model cannot be loaded, UserError when that is on another provider than "cpu", which may not be there. */
+  /** Errors: as `requireMachine`; with ONNX Runtime's reason, InternalError when the model cannot be loaded, UserError when that is on another provider than "cpu", which may not be there. */
   static async create(model: Uint8Array, options: SessionOptions = {}): Promise<Session> {
+    requireMachine(options);
     const provider = options.provider ?? "cpu";
     try {
       const session = await ort.InferenceSession.create(model, {
