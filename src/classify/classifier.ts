@@ -43,11 +43,12 @@ export class Classifier {
     this.session = session;
   }
 
-  /** From a path, a file: URL, the bytes of a file, or a file that was read. Errors: UserError when it is not a model of ours or is damaged. */
+  /** From a path, a file: URL (as such or as text), the bytes of a file, or a file that was read. Errors: UserError when it is not a model of ours or is damaged. */
   static async load(model: string | URL | Uint8Array | ModelFile, options: ClassifierOptions = {}): Promise<Classifier> {
     requireKnownKeys("Classifier.load", options, ["provider", "threads"]);
     requireMachine(options);
-    const path = model instanceof URL ? pathOf(model) : model;
+    const isAddress = model instanceof URL || (typeof model === "string" && model.startsWith("file:"));
+    const path = isAddress ? pathOf(new URL(model)) : model;
     const file = modelFileOf(path);
     try {
       return new Classifier(file, await Session.create(encodeModelFile(file), options));

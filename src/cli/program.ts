@@ -59,9 +59,11 @@ export function createProgram(): Command {
   return program;
 }
 
-/** A mistake is thrown, not an exit, and said in signs that can be seen; every command's help ends with the exit codes. */
+/** A mistake is thrown, not an exit, and said in signs that can be seen; usage names the options that must be there, every command's help ends with the exit codes. */
 function settle(command: Command): void {
   command.configureOutput({ writeErr: (text) => process.stderr.write(visible(text)) });
+  const required = command.options.filter(({ mandatory }) => mandatory).map(({ long, flags }) => `${long} ${flags.split(" ").at(-1)}`);
+  if (required.length > 0) command.usage([...required, command.usage()].join(" "));
   command.exitOverride().showHelpAfterError("(--help says what is there)");
   if (!command.parent || command.commands.length === 0) command.addHelpText("after", exitCodes);
   command.commands.forEach(settle);

@@ -180,7 +180,8 @@ export function statIfPossible(path: string): Stats | undefined {
  * pipe may wait for ever, and a device may have no end), or has more than `most` bytes; and the system's.
  */
 export function requireRegularFile(path: string, most = Number.POSITIVE_INFINITY): void {
-  const found = statSync(path);
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (!found) throw new Error("there is no such file");
   if (!found.isFile()) throw new Error(`it is ${whatIs(found)}, not a file`);
   if (found.size > most) throw new Error(`${found.size} bytes, more than the ${most} that are read at most`);
 }

@@ -17,6 +17,9 @@ export interface OwnImageOptions extends Partial<LoadChoices> {
   readonly cacheDir?: string | null;
 }
 
+/** Files of a split that cannot be read, and were not to be skipped. */
+export class BrokenImages extends UserError {}
+
 /** More is not held in memory. */
 const mostBytes = 2 ** 30;
 const listedAtMost = 10;
@@ -65,7 +68,7 @@ async function load(listing: Listing, split: Split, options: OwnImageOptions): P
   const cached = cache.read(key, known);
   if (cached) return cached;
   const { pixels, indices, broken, mayPass } = await readImages(files, { size: imageSize, channels, onProgress });
-  if (broken.length > 0 && onBroken === "refuse") throw new UserError(refusal(source, broken, files.length));
+  if (broken.length > 0 && onBroken === "refuse") throw new BrokenImages(refusal(source, broken, files.length));
   const labels = Int32Array.from(indices, (index) => files[index]!.label);
   requireAllClasses(listing, files, labels, broken);
   const set = { ...imageSet({ ...known, pixels, labels }), origin: { ...origin, skipped: broken } };

@@ -1,4 +1,5 @@
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { z } from "zod";
 import { floatWeights, type ModelFile, readModelFile } from "../classify/model-file.ts";
 import { UserError } from "../core/errors.ts";
@@ -18,7 +19,7 @@ import { encodeModel } from "../onnx/model-file.ts";
 import { averageName } from "../optim/average.ts";
 import type { StateTensor } from "../runtime/feedback.ts";
 import { Session, tensor } from "../runtime/session.ts";
-import { type Checkpoint, type EarlierTraining, earlierTraining, loadCheckpoint } from "./checkpoint.ts";
+import { type Checkpoint, type EarlierTraining, earlierTraining, hasCheckpoint, loadCheckpoint } from "./checkpoint.ts";
 import { savedConfigSchema, type TrainConfig } from "./config.ts";
 
 export interface Begun {
@@ -57,6 +58,9 @@ export async function beginWith(
 ): Promise<Begun> {
   const found = statSync(from, { throwIfNoEntry: false });
   if (!found) throw new UserError(`--from: there is no ${from}: expected the folder of a training, or a model file`);
+  const inside = join(from, "model.onnx");
+  if (found.isDirectory() && !hasCheckpoint(from) && existsSync(inside))
+    throw new UserError(`--from: there is no checkpoint in ${from}, but a model file: did you mean ${inside}?`);
   const earlier = found.isFile() ? earlierModel(from, seen) : earlierRun(from);
   const fits = ({ name, shape }: ParameterSpec): boolean => String(earlier.shapes.get(name)) === String(shape);
   const anew = parameters.filter((spec) => !fits(spec)).map(({ name }) => name);

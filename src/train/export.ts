@@ -95,7 +95,7 @@ export async function calibrateDraft(
     }
     file = withCard(file, putInForce(file.card, config.thresholdsFrom, percentile));
   }
-  noteNeverRight(file, onNote);
+  noteNeverRight(file, config, onNote);
   return file;
 }
 
@@ -114,11 +114,15 @@ export async function writeModel(
 }
 
 /** With one threshold for all classes a class may do without any correct image; a user should know. */
-function noteNeverRight({ card: { calibration, classNames, model } }: ModelFile, onNote?: (note: string) => void): void {
+function noteNeverRight(
+  { card: { calibration, classNames, model } }: ModelFile,
+  { meanSpread }: TrainConfig,
+  onNote?: (note: string) => void,
+): void {
   const never = classNames.filter((_, c) => calibration.counts[c] === 0).map((name) => `"${name}"`);
   if (never.length > 0)
     onNote?.(
-      `no image of class ${never.join(", ")} is classified correctly: the model never says so. Train longer${model.head === "sdim" ? ", or with --mean-spread 0.1" : ""}`,
+      `no image of class ${never.join(", ")} is classified correctly: the model never says so. Train longer${model.head === "sdim" && meanSpread > 0.1 ? ", or with --mean-spread 0.1" : ""}`,
     );
 }
 

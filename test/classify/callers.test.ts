@@ -8,6 +8,7 @@ import {
   encodeModelFile,
   InputGradients,
   Interrupted,
+  posteriors,
   putInForce,
   sourceOf,
   thresholdsAt,
@@ -37,6 +38,8 @@ describe("what is missing, or of another kind, is said", () => {
     ["Classifier.load(null)", () => Classifier.load(given(null)), `${models} null`],
     ["Classifier.load({})", () => Classifier.load(given({})), `${models} Object`],
     ["an address elsewhere", () => Classifier.load(new URL("http://a.org/b")), "model: expected a file: URL, got http://a.org/b; fetch"],
+    ["posteriors of nothing", () => posteriors(nothing), "result: expected what classify gives, got undefined"],
+    ["posteriors of scores alone", () => posteriors(given(new Float32Array(3))), "result: expected what classify gives, got Float32Array"],
     ["no options", () => Classifier.load(path, given(null)), "options of Classifier.load: expected an object, got null"],
     [
       "classify()",
@@ -98,4 +101,25 @@ describe("a classification under way", () => {
     await expect(classifier.classify(images(1), { signal: controller.signal })).rejects.toThrow("stopped after 0 of 1 images");
     expect((await classifier.classify(images(3), { signal: new AbortController().signal })).count).toBe(3);
   });
+});
+
+it("posteriors are of each image by itself, and sum to 1", async () => {
+  const mixed = { ...images(3), pixels: Uint8Array.from({ length: 3 * 784 }, (_, i) => (i * i) % 251) };
+  const [all, one] = [
+    await classifier.classify(mixed),
+    await classifier.classify({ ...mixed, count: 1, pixels: mixed.pixels.subarray(0, 784) }),
+  ];
+  const rows = posteriors(all, classifier.logPriors);
+  for (let i = 0; i < 3; i++) {
+    const row = rows.subarray(i * 10, (i + 1) * 10);
+    expect(row.reduce((a, b) => a + b)).toBeCloseTo(1, 12);
+    expect(row.indexOf(Math.max(...row))).toBe(all.labels[i]);
+  }
+  expect(posteriors(one, classifier.logPriors).length).toBe(10);
+});
+
+it("a model's address may be text", async () => {
+  const other = await Classifier.load(new URL("../../models/mnist/model.onnx", import.meta.url).href, { threads: 1 });
+  expect(other.card).toEqual(card);
+  await other.release();
 });

@@ -296,9 +296,11 @@ describe("mistakes exit with 2 and say what to do", () => {
     [
       "a config file that is not there",
       ["train", "--data", "mnist", "--out", join(folder, "new"), "--config", "none.json"],
-      "--config none.json: ENOENT",
+      "--config none.json: there is no such file",
     ],
-    ["a model that is not there", ["inspect", join(folder, "none.onnx")], "cannot read the model"],
+    ["a model that is not there", ["inspect", join(folder, "none.onnx")], "none.onnx: there is no such file"],
+    ["a folder to serve", ["serve", run], `cannot read the model ${run}: it is a folder; did you mean ${model}?`],
+    ["no mean of trainings", ["average", run, run, "--out", "mean"], "--out: expected a model file that ends in .onnx, got mean"],
     ["a model that is not one", ["predict", "package.json", "samples/images/digit.png"], "package.json"],
     ["an image that is not one", ["predict", model, "package.json"], "package.json: cannot be read as an image"],
     ["a folder in place of a model", ["inspect", run], `cannot read the model ${run}: it is a folder; did you mean ${model}?`],

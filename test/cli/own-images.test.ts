@@ -146,6 +146,18 @@ describe("broken files", () => {
   });
 });
 
+it("a broken file among the test images stops a training too, before it begins", async () => {
+  const divided = join(folder, "divided");
+  for (const split of ["train", "test"]) await writeStripes(join(divided, split), 24, 1, 2);
+  writeFileSync(join(divided, "test/lying/bad.png"), "no image");
+  const args = ["train", "--data", divided, "--out", join(folder, "d1"), "--epochs", "1", ...tiny, "--thresholds-for", "all-classes"];
+  const refused = await sdim(...args);
+  expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining(`${divided}: 1 of 49 images cannot be read:`)]);
+  expect(existsSync(join(folder, "d1"))).toBe(false);
+  const { code, stdout } = await sdim(...args, "--skip-broken");
+  expect([code, stdout]).toEqual([0, expect.stringMatching(/, test accuracy \d+\.\d\d%, \d+\.\d\d% rejected\n$/)]);
+});
+
 describe("mistakes exit with 2 and say what to do", () => {
   it.each([
     [

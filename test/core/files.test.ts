@@ -57,7 +57,7 @@ describe("readFileAtMost", () => {
   it("refuses what is not there, and a folder", () => {
     const path = join(folder, "none");
     expect(() => readFileAtMost(path, 4)).toThrow(UserError);
-    expect(() => readFileAtMost(path, 4)).toThrow(`cannot read ${path}: ENOENT`);
+    expect(() => readFileAtMost(path, 4)).toThrow(`cannot read ${path}: there is no such file`);
     expect(() => readFileAtMost(folder, 1e6)).toThrow(new UserError(`cannot read ${folder}: it is a folder, not a file`));
   });
 

@@ -117,7 +117,7 @@ describe("readTarGz", () => {
     await writeArchive(path, [{ name: "two.bin", content: Buffer.from(Array.from({ length: 50_000 }, (_, i) => (i * i) % 251)) }]);
     writeFileSync(path, readFileSync(path).subarray(0, 300));
     await expect(readTarGz(path, ["two.bin"])).rejects.toThrow(`${path}: cannot be read as a gzipped tar archive: unexpected end of file`);
-    await expect(readTarGz(join(folder, "none"), ["two.bin"])).rejects.toThrow("ENOENT");
+    await expect(readTarGz(join(folder, "none"), ["two.bin"])).rejects.toThrow("there is no such file");
     const pipe = join(folder, "pipe");
     execFileSync("mkfifo", [pipe]);
     await expect(readTarGz(pipe, ["two.bin"])).rejects.toThrow(

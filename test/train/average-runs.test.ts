@@ -152,6 +152,10 @@ describe("sdim average", () => {
     const [accuracy, rejected] = ["testAccuracy", "testRejectionRate"].map((key) => (100 * measured[key]!).toFixed(2));
     expect([code, stdout]).toEqual([0, `${out}: the mean of ${a}, ${b}, test accuracy ${accuracy}%, ${rejected}% rejected\n`]);
 
+    const inspected = (await sdimHere("inspect", out!)).stdout;
+    expect(inspected).toMatch(/\n {2}began {4}with the weights of a training on mnist, \d+ steps\n/);
+    expect(inspected).toMatch(/\n {2}mean {5}of these weights and those of a training on mnist, \d+ steps\n/);
+
     const refused = await sdimHere("average", a!, b!, "--limit", "640", "--out", out!);
     expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining("is there already; --force replaces it")]);
     const others = await sdimHere("average", a!, b!, "--limit", "600", "--out", join(folder, "other.onnx"));

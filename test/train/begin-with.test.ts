@@ -81,6 +81,7 @@ describe("a training that begins with another's weights", () => {
     const { parameters, state } = freshOf({ dimension: 16 });
     await expect(beginWith(first.out, parameters, state, seen)).rejects.toThrow(/--from: the encoder of .* is 8 x 32 there, 16 x 32 here/);
     await expect(beginWith(temporaryFolder(), parameters, state, seen)).rejects.toThrow("there is no checkpoint in");
+    await expect(beginWith("models/mnist", parameters, state, seen)).rejects.toThrow("did you mean models/mnist/model.onnx?");
     await expect(beginWith("runs/typo.onnx", parameters, state, seen)).rejects.toThrow("there is no runs/typo.onnx: expected");
   });
 

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { encodeModelFile, type ModelFile } from "../../classify/model-file.ts";
+import { UserError } from "../../core/errors.ts";
 import { requireNew, requireSpared, requireWritable, writeFileAtomic } from "../../core/files.ts";
 import { takeFirst } from "../../data/image-set.ts";
 import { type AverageOptions, averageRuns } from "../../train/average-runs.ts";
@@ -40,6 +41,7 @@ export function addAverage(program: Command): void {
   );
   command.action(async (runs: readonly string[], options: AverageCommandOptions) => {
     const { out, limit, threads } = options;
+    if (!out.endsWith(".onnx")) throw new UserError(`--out: expected a model file that ends in .onnx, got ${out}`);
     requireSpared(
       "--out",
       out,

@@ -1,8 +1,10 @@
 import type { Command } from "commander";
+import { z } from "zod";
 import { calibrationsOf, sourceOf } from "../../classify/calibrations.ts";
-import { type Calibration, trainedOn } from "../../classify/card.ts";
+import { type Calibration, type ModelCard, trainedOn } from "../../classify/card.ts";
 import { readModelFile, thresholdsInForce } from "../../classify/model-file.ts";
 import { rejectScoreInWords } from "../../nn/reject-score.ts";
+import { type EarlierTraining, earlierTraining } from "../../train/checkpoint.ts";
 import { printJson, printLine } from "../output.ts";
 
 export function addInspect(program: Command): void {
@@ -30,6 +32,10 @@ export function addInspect(program: Command): void {
         `  sees     ${model.imageSize}x${model.imageSize}, ${model.channels === 1 ? "grey" : "colour"}; input images of any size${model.testTimeFlip ? "; scores are means over the image and its mirror image" : ""}`,
       );
       printLine(`  trained  on ${trainedOn(card) ?? "?"}: ${JSON.stringify(card.training["config"])}`);
+      for (const { data, steps } of othersOf(card, "startedFrom"))
+        printLine(`  began    with the weights of a training on ${data}, ${steps} steps`);
+      for (const { data, steps } of othersOf(card, "averagedWith"))
+        printLine(`  mean     of these weights and those of a training on ${data}, ${steps} steps`);
       calibrationsOf(card).forEach((one, i) => {
         const stored = one.thresholds.map(({ percentile }) => percentile).join(", ");
         const scope = one.thresholdsFor === "all-classes" ? ", one threshold for all classes" : "";
@@ -51,6 +57,10 @@ export function addInspect(program: Command): void {
       });
     });
 }
+
+/** Other trainings that the weights are of, as far as the card says so. */
+const othersOf = ({ training }: ModelCard, key: "startedFrom" | "averagedWith"): readonly EarlierTraining[] =>
+  z.array(earlierTraining).catch([]).parse(training[key]);
 
 /** Thresholds of another calibration at the percentile in force, where it has them. */
 const valuesAt = ({ thresholds }: Calibration, wanted: number): readonly number[] | undefined =>

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { type DecisionOptions, deciding } from "../../classify/classification.ts";
+import { type Classification, type DecisionOptions, deciding } from "../../classify/classification.ts";
 import { Classifier } from "../../classify/classifier.ts";
 import { posteriors } from "../../classify/posterior.ts";
 import { UserError } from "../../core/errors.ts";
@@ -114,13 +114,13 @@ async function predict(classifier: Classifier, file: string, decision: DecisionO
     logLikelihood: result.logLikelihoods[0]!,
     threshold: result.thresholds[0]!,
     classLogLikelihoods: Array.from(result.classLogLikelihoods),
-    ...(top === undefined ? {} : { top: likeliest(classifier, result.classLogLikelihoods, top) }),
+    ...(top === undefined ? {} : { top: likeliest(classifier, result, top) }),
   };
 }
 
 /** By the posterior; of equal ones, the class that comes first, as the model has it. */
-function likeliest({ card, logPriors }: Classifier, classLogLikelihoods: Float32Array, count: number): ClassPosterior[] {
-  const all = [...posteriors(classLogLikelihoods, logPriors)].map((posterior, c) => ({ label: card.classNames[c]!, posterior }));
+function likeliest({ card, logPriors }: Classifier, result: Classification, count: number): ClassPosterior[] {
+  const all = [...posteriors(result, logPriors)].map((posterior, c) => ({ label: card.classNames[c]!, posterior }));
   return all.sort((a, b) => b.posterior - a.posterior).slice(0, count);
 }
 

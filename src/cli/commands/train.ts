@@ -8,6 +8,7 @@ import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../core/files.ts";
 import { holdOut } from "../../data/hold-out.ts";
 import { type ImageSet, takeFirst } from "../../data/image-set.ts";
+import { BrokenImages } from "../../data/own-images.ts";
 import { augmentationOf, datasetNames, type LoadOptions } from "../../data/registry.ts";
 import { evaluate } from "../../evaluate/evaluate.ts";
 import type { Evaluation } from "../../evaluate/evaluation.ts";
@@ -240,7 +241,7 @@ export async function trainWithProgress(machine: TrainingMachine, config: TrainC
   }
 }
 
-/** undefined: there is none, or it is what is trained on, as with a single file of records. */
+/** undefined: there is none, or it is what is trained on, as with a single file of records. Errors: BrokenImages, as of the images that are trained on. */
 export async function testSplit(spec: string, training: ImageSet, loading: LoadOptions): Promise<ImageSet | undefined> {
   try {
     const test = await loadWithProgress(spec, "test", loading);
@@ -248,7 +249,7 @@ export async function testSplit(spec: string, training: ImageSet, loading: LoadO
     note(`will not be measured on a test split: ${spec} has the same images for it; --validation 0.1 holds some out`);
     return undefined;
   } catch (error) {
-    if (!(error instanceof UserError)) throw error;
+    if (!(error instanceof UserError) || error instanceof BrokenImages) throw error;
     note(`will not be measured on a test split: ${error.message}`);
     return undefined;
   }

@@ -1,16 +1,16 @@
-import { posteriors } from "../../classify/posterior.ts";
+import { posteriorsOfOne } from "../../classify/posterior.ts";
 import { byFalling, tieStops } from "./ranking.ts";
 
 // Is a posterior of 90% right nine times in ten?
 
 type Counts = ArrayLike<number>;
 
-/** Posterior of the winning class (see `posteriors`) of each row of `classLogLikelihoods` [N, C]; 0 to 1, [N]. `logPriors` [C]; left out: uniform. */
+/** Posterior of the winning class (see `posteriorsOfOne`) of each row of `classLogLikelihoods` [N, C]; 0 to 1, [N]. `logPriors` [C]; left out: uniform. */
 export function winningPosteriors(classLogLikelihoods: Float32Array, labels: Int32Array, logPriors?: Float32Array): Float64Array {
   const classes = classLogLikelihoods.length / labels.length;
   return Float64Array.from(
     labels,
-    (label, i) => posteriors(classLogLikelihoods.subarray(i * classes, (i + 1) * classes), logPriors)[label]!,
+    (label, i) => posteriorsOfOne(classLogLikelihoods.subarray(i * classes, (i + 1) * classes), logPriors)[label]!,
   );
 }
 

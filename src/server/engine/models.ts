@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
 import type { ModelCard } from "../../classify/card.ts";
+import { readModelBytes } from "../../classify/model-file.ts";
 import { InternalError, messageOf, UserError } from "../../core/errors.ts";
 import { oneOf } from "../../core/names.ts";
 import type { NamedModel } from "../model-names.ts";
@@ -117,12 +118,7 @@ export class Models {
   }
 
   private async load(name: string, path: string): Promise<ServedModel> {
-    let bytes: Uint8Array;
-    try {
-      bytes = await readFile(path);
-    } catch (error) {
-      throw new UserError(`cannot read the model ${path}: ${messageOf(error)}`, { cause: error });
-    }
+    const bytes = readModelBytes(path);
     const { generation, card } = await this.pool.load(bytes, path);
     return { name, card, bytes, sha256: await digest(bytes), loadedAt: new Date(), generation };
   }

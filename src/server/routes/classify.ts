@@ -19,14 +19,14 @@ export function addClassify(app: FastifyInstance, service: InferenceService, met
         summary: "Classify images, or learn that they are like nothing seen in training",
         tags: ["classify"],
         querystring: documented(classifyQuery),
-        consumes: ["multipart/form-data", "application/json", "image/png", "application/octet-stream"],
+        consumes: ["multipart/form-data", "application/json", "image/*", "application/octet-stream"],
         body: {
           content: {
             "multipart/form-data": {
               schema: { type: "object", properties: { image: { type: "array", items: { type: "string", format: "binary" } } } },
             },
             "application/json": { schema: documented(jsonImages) },
-            "image/png": { schema: { type: "string", format: "binary" } },
+            "image/*": { schema: { type: "string", format: "binary" } },
             "application/octet-stream": { schema: { type: "string", format: "binary" } },
           },
         },
