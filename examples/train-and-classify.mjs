@@ -1,6 +1,6 @@
 // Trains a small classifier on 3,000 real digits, measures it, and asks it about a digit and a shirt. About half a minute on two cores.
 // Usage: node examples/train-and-classify.mjs [folder]
-import { Classifier, evaluate, loadDataset, readPicture, renderTable, resolveConfig, takeFirst, train } from "sdim";
+import { Classifier, evaluate, loadDataset, readPicture, renderTable, resolveConfig, takeFirst, train, verdictsOf } from "sdim";
 
 const out = process.argv[2] ?? "runs/example";
 
@@ -20,8 +20,7 @@ process.stdout.write(`${renderTable(evaluation)}\n`);
 
 for (const file of ["samples/images/digit.png", "samples/images/shirt.png"]) {
   const picture = await readPicture(file, 1);
-  const { labels, accepted } = await classifier.classify({ ...picture, count: 1 });
-  const name = classifier.card.classNames[labels[0]];
-  process.stdout.write(`${file}: ${accepted[0] ? name : "I don't know"}\n`);
+  for (const { label, accepted } of verdictsOf(await classifier.classify({ ...picture, count: 1 }), classifier.card))
+    process.stdout.write(`${file}: ${accepted ? label : "I don't know"}\n`);
 }
 await classifier.release();

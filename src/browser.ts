@@ -7,7 +7,7 @@ export { type BrowserImage, pictureOf } from "./browser/pictures.ts";
 export { calibrationsOf, sourceOf, thresholdsAt } from "./classify/calibrations.ts";
 export type { Calibration, CalibrationSource, ModelCard, ThresholdSet } from "./classify/card.ts";
 export { type ClassGaussians, distancesToMeans } from "./classify/class-gaussians.ts";
-export { type Classification, decideAt } from "./classify/classification.ts";
+export { type Classification, decideAt, type ImageVerdict, verdictsOf } from "./classify/classification.ts";
 export { InternalError, UserError } from "./core/errors.ts";
 export type { Picture } from "./data/picture.ts";
 export { resizePicture } from "./data/resize.ts";

@@ -34,7 +34,7 @@ export { transfer } from "./attacks/transfer.ts";
 export { calibrationsOf, putInForce, sourceOf, thresholdsAt } from "./classify/calibrations.ts";
 export type { Calibration, CalibrationSource, ModelCard, ThresholdScope, ThresholdSet } from "./classify/card.ts";
 export { type ClassGaussians, classGaussiansOf, distancesToMeans } from "./classify/class-gaussians.ts";
-export { decideAt } from "./classify/classification.ts";
+export { decideAt, type ImageVerdict, verdictsOf } from "./classify/classification.ts";
 export {
   type Classification,
   Classifier,

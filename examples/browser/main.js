@@ -1,5 +1,5 @@
 // Classifies the pictures that are chosen, in the page. Usage: npx vite examples/browser
-import { loadClassifier } from "sdim/browser";
+import { loadClassifier, verdictsOf } from "sdim/browser";
 
 const state = document.querySelector("#state");
 const verdicts = document.querySelector("#verdicts");
@@ -15,8 +15,9 @@ try {
     for (const file of target.files) {
       const line = verdicts.appendChild(document.createElement("li"));
       try {
-        const { labels, accepted } = await classifier.classify(file, { percentile: 2 });
-        line.textContent = `${file.name}: ${accepted[0] ? classifier.card.classNames[labels[0]] : "I don't know"}`;
+        const result = await classifier.classify(file, { percentile: 2 });
+        for (const { label, accepted } of verdictsOf(result, classifier.card))
+          line.textContent = `${file.name}: ${accepted ? label : "I don't know"}`;
       } catch (error) {
         line.textContent = error.message;
       }

@@ -146,6 +146,28 @@ export function deciding(card: ModelCard, { percentile, thresholdsFrom }: Decisi
   return (result) => decideAt(result, card, asked, thresholdsFrom);
 }
 
+/** What a model says of one image. */
+export interface ImageVerdict {
+  /** Name of the winning class, also where it is rejected. */
+  readonly label: string;
+  readonly accepted: boolean;
+  /** Of the winning class, nats: what is compared with its threshold. */
+  readonly logLikelihood: number;
+  readonly threshold: number;
+}
+
+/** `result` image by image, with the names of the classes. `card`: of the model that gave it. */
+export function verdictsOf(result: Classification, card: Pick<ModelCard, "classNames">): ImageVerdict[] {
+  requireObject("card", "the card of a classifier or a model file", card);
+  if (!isOfKind((result as Classification | undefined)?.labels, "Int32Array")) throw unexpected("result", "what classify gives", result);
+  return Array.from(result.labels, (label, i) => ({
+    label: card.classNames[label]!,
+    accepted: result.accepted[i] === 1,
+    logLikelihood: result.logLikelihoods[i]!,
+    threshold: result.thresholds[i]!,
+  }));
+}
+
 /** The verdicts over several groups of images of one model, as one. */
 export function joinClassifications(parts: readonly Classification[]): Classification {
   const floats = (pick: (part: Classification) => Float32Array) => Float32Array.from(parts.flatMap((part) => Array.from(pick(part))));

@@ -13,6 +13,7 @@ import {
   sourceOf,
   thresholdsAt,
   UserError,
+  verdictsOf,
 } from "../../src/index.ts";
 
 // What callers without a compiler give, and what callers do while a classification is under way.
@@ -38,6 +39,8 @@ describe("what is missing, or of another kind, is said", () => {
     ["Classifier.load(null)", () => Classifier.load(given(null)), `${models} null`],
     ["Classifier.load({})", () => Classifier.load(given({})), `${models} Object`],
     ["an address elsewhere", () => Classifier.load(new URL("http://a.org/b")), "model: expected a file: URL, got http://a.org/b; fetch"],
+    ["verdicts of nothing", () => verdictsOf(nothing, card), "result: expected what classify gives, got undefined"],
+    ["verdicts without a card", () => verdictsOf(given({}), nothing), aCard],
     ["posteriors of nothing", () => posteriors(nothing), "result: expected what classify gives, got undefined"],
     ["posteriors of scores alone", () => posteriors(given(new Float32Array(3))), "result: expected what classify gives, got Float32Array"],
     ["no options", () => Classifier.load(path, given(null)), "options of Classifier.load: expected an object, got null"],
@@ -116,6 +119,15 @@ it("posteriors are of each image by itself, and sum to 1", async () => {
     expect(row.indexOf(Math.max(...row))).toBe(all.labels[i]);
   }
   expect(posteriors(one, classifier.logPriors).length).toBe(10);
+});
+
+it("verdicts have the names of the classes, image by image", async () => {
+  const result = await classifier.classify(images(2));
+  const verdicts = verdictsOf(result, card);
+  expect(verdicts.map(({ label }) => label)).toEqual([...result.labels].map((label) => card.classNames[label]));
+  expect(verdicts.map(({ accepted }) => Number(accepted))).toEqual([...result.accepted]);
+  expect(verdicts.map(({ logLikelihood }) => logLikelihood)).toEqual([...result.logLikelihoods]);
+  expect(verdicts.map(({ threshold }) => threshold)).toEqual([...result.thresholds]);
 });
 
 it("a model's address may be text", async () => {

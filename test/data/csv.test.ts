@@ -164,7 +164,7 @@ describe("listCsv", () => {
   });
 
   it("refuses a CSV that is not there, or a folder of that name", () => {
-    expect(() => listCsv(join(folder, "none.csv"))).toThrow(`cannot read ${join(folder, "none.csv")}: ENOENT`);
+    expect(() => listCsv(join(folder, "none.csv"))).toThrow(`cannot read ${join(folder, "none.csv")}: there is no such file`);
     mkdirSync(join(folder, "folder.csv"), { recursive: true });
     expect(() => listCsv(join(folder, "folder.csv"))).toThrow(
       new UserError(`cannot read ${join(folder, "folder.csv")}: it is a folder, not a file`),

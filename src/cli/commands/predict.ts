@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { type Classification, type DecisionOptions, deciding } from "../../classify/classification.ts";
+import { type Classification, type DecisionOptions, deciding, type ImageVerdict, verdictsOf } from "../../classify/classification.ts";
 import { Classifier } from "../../classify/classifier.ts";
 import { posteriors } from "../../classify/posterior.ts";
 import { UserError } from "../../core/errors.ts";
@@ -14,14 +14,8 @@ import { machineOptions, percentileOption, positiveWholeNumber } from "../option
 import { printJson, printLine } from "../output.ts";
 
 /** What the model says of one file. */
-export interface Prediction {
+export interface Prediction extends ImageVerdict {
   readonly file: string;
-  /** Name of the winning class, also where it is rejected. */
-  readonly label: string;
-  readonly accepted: boolean;
-  /** Of the winning class, nats. */
-  readonly logLikelihood: number;
-  readonly threshold: number;
   /** In the order of the model's classes. */
   readonly classLogLikelihoods: readonly number[];
   /** The likeliest classes with their posteriors, 0 to 1, the likeliest first; with --top. */
@@ -104,15 +98,13 @@ async function imagesOf(named: readonly string[]): Promise<string[]> {
 const shown = (value: number): string => (Math.abs(value) < 10 ? Number(value.toPrecision(3)).toString() : value.toFixed(1));
 
 async function predict(classifier: Classifier, file: string, decision: DecisionOptions, top?: number): Promise<Prediction> {
-  const { model, classNames } = classifier.card;
-  const picture = forModel(await readPicture(file, model.channels), model.imageSize);
+  const { card } = classifier;
+  const { channels, imageSize } = card.model;
+  const picture = forModel(await readPicture(file, channels), imageSize);
   const result = await classifier.classify({ ...picture, count: 1 }, decision);
   return {
     file,
-    label: classNames[result.labels[0]!]!,
-    accepted: result.accepted[0] === 1,
-    logLikelihood: result.logLikelihoods[0]!,
-    threshold: result.thresholds[0]!,
+    ...verdictsOf(result, card)[0]!,
     classLogLikelihoods: Array.from(result.classLogLikelihoods),
     ...(top === undefined ? {} : { top: likeliest(classifier, result, top) }),
   };
