@@ -24,7 +24,7 @@ const raw = {
   outlierCount: 60,
   variants: {
     "margin-1": { description: "smaller margin", config: { margin: 1 } },
-    huge: { description: "a loss that overflows", config: { beta: 1e39 } },
+    huge: { description: "a loss that overflows", config: { learningRate: 1000000, schedule: "constant" } },
   },
 };
 const study = (overrides: Readonly<Record<string, unknown>> = {}) => parseStudy({ ...raw, ...overrides }, "digits.yaml");
@@ -96,7 +96,7 @@ describe("ablate", () => {
 
   it("records a training that fails, and goes on", () => {
     const { outcome } = result.trainings.find(({ id }) => id === "huge")!;
-    expect(outcome).toMatchObject({ kind: "failed", reason: expect.stringMatching(/^training stopped at step 1: /) });
+    expect(outcome).toMatchObject({ kind: "failed", reason: expect.stringMatching(/^training stopped at step 2: /) });
     expect(result.comparison.variants.find(({ id }) => id === "huge")).toMatchObject({ failed: [1], mark: null, merits: null });
   });
 

@@ -20,7 +20,7 @@ outliers: [held-out-classes, constant]
 outlierCount: 50
 reported: [fashion-mnist-sample]
 variants:
-  huge: { description: a loss that overflows, config: { beta: 1e39 } }
+  huge: { description: a loss that overflows, config: { learningRate: 1000000, schedule: constant } }
 `;
 
 beforeAll(async () => {
@@ -69,7 +69,7 @@ describe("sdim ablate", () => {
     expect(data.reported.map(({ name }: { name: string }) => name)).toEqual([`2 of ${join(folder, "digits")}`, "fashion-mnist-sample"]);
     expect(comparison.base.measured).toEqual([1, 2]);
     const markdown = readFileSync(`${out}.md`, "utf8");
-    expect(markdown).toContain("| huge | beta 1e+39 | - | - | - | - | - | - | failed with seed 1 |");
+    expect(markdown).toContain("| huge | learningRate 1000000, schedule constant | - | - | - | - | - | - | failed with seed 1 |");
     expect(markdown).not.toContain("Not finished");
     for (const kind of ["svg", "png"]) expect(existsSync(`${out}.${kind}`)).toBe(true);
   });
