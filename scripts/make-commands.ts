@@ -3,4 +3,4 @@ import { renderReference } from "../src/cli/reference.ts";
 import { writeFileAtomic } from "../src/core/files.ts";
 
 // docs/commands.md from the command line itself.
-writeFileAtomic("docs/commands.md", renderReference(createProgram()));
+writeFileAtomic("docs/commands.md", renderReference(await createProgram()));

@@ -9,7 +9,7 @@ export const exitCodes = { done: 0, failure: 1, mistake: 2, interrupted: 130 } a
 /** Runs the command line; what went wrong is said on stderr. `args`: without node and the script. -> the exit code */
 export async function run(args: readonly string[]): Promise<number> {
   try {
-    await createProgram().parseAsync(args, { from: "user" });
+    await (await createProgram(args)).parseAsync(args, { from: "user" });
     return exitCodes.done;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.mistake;

@@ -1,12 +1,14 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import type { Command } from "commander";
 import { describe, expect, it } from "vitest";
 import { completionScript, shells } from "../../src/cli/completion.ts";
 import { createProgram } from "../../src/cli/program.ts";
 import { renderReference } from "../../src/cli/reference.ts";
 import { flattened, shapeOf } from "../../src/cli/shape.ts";
 
-const shape = shapeOf(createProgram());
+const program = await createProgram();
+const shape = shapeOf(program);
 
 /** What bash offers for the last word of a line. */
 function offered(...words: readonly string[]): string[] {
@@ -42,15 +44,30 @@ it.each(shells)("the %s script has every command and every option", (shell) => {
 });
 
 it("docs/commands.md says what --help says: npm run commands", () => {
-  expect(readFileSync("docs/commands.md", "utf8")).toBe(renderReference(createProgram()));
+  expect(readFileSync("docs/commands.md", "utf8")).toBe(renderReference(program));
 });
 
 it("every command has a description, an example unless it only leads to others, and the exit codes", () => {
-  const text = renderReference(createProgram());
+  const text = renderReference(program);
   const sections = text.split("\n## ").slice(1);
   const withoutExample = sections
     .filter((section) => !/Examples?:|First steps:|Commands:/.test(section))
     .map((section) => section.split("\n")[0]);
   expect(withoutExample).toEqual([]);
   for (const section of sections) if (!section.includes("Commands:")) expect(section).toContain("Exit codes:");
+});
+
+it("a command that is named is loaded by itself, and is the same as among all", async () => {
+  // Not the one above: its help has the width of the reference.
+  const program = await createProgram();
+  const loaded = await Promise.all(program.commands.map((command) => createProgram([command.name(), "--help"])));
+  expect(loaded.map(({ commands }) => commands.map((command) => command.name()))).toEqual(
+    program.commands.map((command) => (command.name() === "completion" ? program.commands.map((each) => each.name()) : [command.name()])),
+  );
+  const helps = (commands: readonly Command[]) => commands.map((command) => command.helpInformation());
+  const alone = loaded.flatMap(({ commands }) =>
+    commands.length === 1 ? commands : commands.filter((each) => each.name() === "completion"),
+  );
+  expect(helps(alone)).toEqual(helps(program.commands));
+  expect((await createProgram(["trian"])).commands).toHaveLength(program.commands.length);
 });
