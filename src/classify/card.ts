@@ -79,6 +79,7 @@ const cardShape = z.strictObject({
   measured: z.record(z.string(), z.number()),
 });
 
+/** The parts of a card fit each other: something for every class, under names of their own, and thresholds at the percentile in force. */
 const card = cardShape.check(({ value, issues }) => {
   const add = (path: (string | number)[], message: string) => issues.push({ code: "custom", input: value, path, message });
   const { classes } = value.model;
@@ -86,15 +87,16 @@ const card = cardShape.check(({ value, issues }) => {
     if (values.length !== classes) add(path, `there must be ${what} for each of the ${classes} classes, not ${values.length}`);
   };
   expectPerClass(["classNames"], value.classNames, "a name");
-  const twice = value.classNames.find((name, i) => value.classNames.indexOf(name) < i);
+  const seen = new Set<string>();
+  const twice = value.classNames.find((name) => seen.size === seen.add(name).size);
   if (twice !== undefined) add(["classNames"], `${JSON.stringify(twice)} is the name of two classes`);
 
-  const calibrations = [["calibration"], ...(value.otherCalibrations ?? []).map((_, i) => ["otherCalibrations", i])];
-  for (const [i, { counts, thresholds }] of [value.calibration, ...(value.otherCalibrations ?? [])].entries()) {
-    expectPerClass([...calibrations[i]!, "counts"], counts, "a count");
-    for (const [k, { values }] of thresholds.entries())
-      expectPerClass([...calibrations[i]!, "thresholds", k, "values"], values, "a threshold");
-  }
+  const expectCalibration = (path: (string | number)[], { counts, thresholds }: Calibration) => {
+    expectPerClass([...path, "counts"], counts, "a count");
+    for (const [k, { values }] of thresholds.entries()) expectPerClass([...path, "thresholds", k, "values"], values, "a threshold");
+  };
+  expectCalibration(["calibration"], value.calibration);
+  for (const [i, other] of (value.otherCalibrations ?? []).entries()) expectCalibration(["otherCalibrations", i], other);
   const { percentile, thresholds } = value.calibration;
   if (!thresholds.some((set) => set.percentile === percentile))
     add(["calibration", "percentile"], `there are no thresholds at the percentile in force, ${percentile}`);
