@@ -2,6 +2,7 @@ import { type FileHandle, open, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import sharp, { type Metadata, type Sharp } from "sharp";
 import { messageOf, UserError } from "../core/errors.ts";
+import { unexpected } from "../core/kinds.ts";
 import { longestSide } from "../core/resize.ts";
 import { bmpHeaderBytes, decodeBmp, isBmp, parseBmpHeader } from "./bmp.ts";
 import type { Picture } from "./picture.ts";
@@ -30,6 +31,7 @@ export async function readPicture(
   channels: 1 | 3,
   name = typeof source === "string" ? source : "image",
 ): Promise<Picture> {
+  if (channels !== 1 && channels !== 3) throw unexpected("channels", "1 (grey) or 3 (RGB)", channels);
   return reading(name, async () => {
     const upright = (await opened(source, name)).rotate().flatten({ background: "#000" });
     const { data, info } = await (channels === 1 ? upright.toColourspace("b-w") : upright.toColourspace("srgb"))

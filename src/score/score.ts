@@ -7,6 +7,7 @@ import type { ClassifierOptions } from "../classify/classifier.ts";
 import { decodeModelFile, readModelBytes } from "../classify/model-file.ts";
 import { Interrupted, UserError } from "../core/errors.ts";
 import { requireNew } from "../core/files.ts";
+import { requireObject } from "../core/kinds.ts";
 import type { Picture } from "../data/picture.ts";
 import { forModel } from "../data/resize.ts";
 import { ClassifyThread } from "./classify-thread.ts";
@@ -67,6 +68,7 @@ export const journalPath = (out: string): string => `${out}.partial.jsonl`;
  * journal was begun with, or (`isStrict`) a file that cannot be read; Interrupted when `signal` is aborted.
  */
 export async function score(model: string, input: string, options: ScoreOptions): Promise<ScoreSummary> {
+  requireObject("score", "options with out, the file for the results", options);
   const { out, shard = { index: 1, count: 1 }, isStrict = false, withClassLogLikelihoods = false, signal, onProgress } = options;
   resultFormatOf(out);
   requireNew(out, options.force);

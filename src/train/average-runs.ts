@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { type ModelFile, withCard } from "../classify/model-file.ts";
 import { Interrupted, UserError } from "../core/errors.ts";
+import { requireObject, unexpected } from "../core/kinds.ts";
 import { InThreadBatches } from "../data/batch-source.ts";
 import { BatchOrder } from "../data/batches.ts";
 import { holdOut } from "../data/hold-out.ts";
@@ -46,7 +47,10 @@ export interface AverageOptions {
  * Errors: UserError for fewer than two runs, a folder without a checkpoint, runs of different networks or other images than `data`; Interrupted after `signal` aborts.
  */
 export async function averageRuns(options: AverageOptions): Promise<ModelFile> {
+  requireObject("average", "runs and the data they were trained on", options);
   const { runs, data, threads, signal, onStatistics, onCalibrate, onNote } = options;
+  if (!Array.isArray(runs)) throw unexpected("runs", "the folders of two trainings or more", runs);
+  requireObject("data", "an image set", data);
   if (new Set(runs).size < 2 || new Set(runs).size < runs.length)
     throw new UserError(`average: expected the folders of two trainings or more, each once, got ${runs.join(", ") || "none"}`);
   const checkpoints = runs.map((run) => loadNoting(run, onNote));

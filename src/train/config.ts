@@ -153,7 +153,7 @@ export const presetNames = Object.keys(presets) as PresetName[];
 const keys = Object.keys(trainConfigSchema.shape) as (keyof TrainConfig)[];
 
 /** Defaults, then the preset, then `overrides`. Errors: UserError for an unknown key (with the nearest match) or a value out of range. */
-export function resolveConfig(overrides: Readonly<Record<string, unknown>>, preset: PresetName = "standard"): TrainConfig {
+export function resolveConfig(overrides: Readonly<Record<string, unknown>> = {}, preset: PresetName = "standard"): TrainConfig {
   for (const key of Object.keys(overrides)) oneOf("config key", key, keys);
   // The softmax head has no likelihoods to penalise.
   const score = overrides["head"] === "softmax" ? { rejectBy: defaults.rejectBy } : {};

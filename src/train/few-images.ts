@@ -1,3 +1,4 @@
+import { requireObject, unexpected } from "../core/kinds.ts";
 import type { TrainConfig } from "./config.ts";
 
 /** Fewer leave classes that are never right: 500 garments in five epochs of batches of 128 are 15. */
@@ -11,7 +12,9 @@ const smallestBatch = 16;
  * The config for `images` training images (without those held out), which may be too few for its batches and epochs, made for tens of thousands: batches are halved until an epoch has 12 of
  * them, to 16 images at least where there are as many; epochs are as many as 600 steps take. A key of `given` stays as it is, and so does a config of which that is true already.
  */
-export function fitToCount(config: TrainConfig, images: number, given: ReadonlySet<string>): TrainConfig {
+export function fitToCount(config: TrainConfig, images: number, given: ReadonlySet<string> = new Set()): TrainConfig {
+  requireObject("fitToCount", "the config of a training", config);
+  if (!(Number.isInteger(images) && images >= 0)) throw unexpected("fitToCount", "a whole number of images", images);
   let { batchSize, epochs } = config;
   if (!given.has("batchSize")) {
     const least = Math.min(smallestBatch, Math.max(2, images));
