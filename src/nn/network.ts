@@ -165,24 +165,28 @@ export interface OutputStatistics {
  * and s^2 the statistics of the folded layer's output (by layer) and any scale k per output:
  *   weight = k weight',  bias = 0,  runningMean = k (m - bias'),  runningVariance = k^2 s^2,
  *   gamma = sqrt(k^2 s^2 + epsilon) / k,  beta = m.
- * k makes each output's weights as large as fresh ones: normalisation hides their size, and the larger they are, the less a step turns them.
+ * k makes each output's weights as large as those of `like`, or as fresh ones: normalisation hides their size, and the larger they are, the less a step turns them.
  */
 export function unfoldNorms(
   norms: readonly NormPlace[],
   folded: ReadonlyMap<string, Float32Array>,
   statistics: ReadonlyMap<string, OutputStatistics>,
+  like?: ReadonlyMap<string, Float32Array>,
 ): Map<string, Float32Array> {
   const weights = new Map(folded);
+  const rootMeanSquare = (values: Float32Array): number => Math.sqrt(values.reduce((sum, value) => sum + value ** 2, 0) / values.length);
   for (const { layer, norm } of norms) {
     const weight = folded.get(`${layer}.weight`)!;
     const bias = folded.get(`${layer}.bias`)!;
     const { mean, variance } = statistics.get(layer)!;
     const perOutput = weight.length / bias.length;
+    const other = like?.get(`${layer}.weight`);
     const scale = bias.map((_, i) => {
-      const own = weight.subarray(i * perOutput, (i + 1) * perOutput);
-      const size = Math.sqrt(own.reduce((sum, value) => sum + value ** 2, 0) / perOutput);
+      const sizeIn = (all: Float32Array): number => rootMeanSquare(all.subarray(i * perOutput, (i + 1) * perOutput));
+      const size = sizeIn(weight);
       // A uniform draw over +-b has the root mean square b / sqrt 3.
-      return size === 0 ? 1 : freshBound(perOutput) / Math.sqrt(3) / size;
+      const wanted = other ? sizeIn(other) : freshBound(perOutput) / Math.sqrt(3);
+      return size === 0 || wanted === 0 ? 1 : wanted / size;
     });
     const per = (value: (i: number) => number): Float32Array => bias.map((_, i) => value(i));
     weights.set(

@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import { type ModelFile, withCard } from "../classify/model-file.ts";
 import { Interrupted, UserError } from "../core/errors.ts";
@@ -15,6 +16,7 @@ import { lower, portable } from "../onnx/lower.ts";
 import { encodeModel } from "../onnx/model-file.ts";
 import type { StateTensor } from "../runtime/feedback.ts";
 import { Session, tensor } from "../runtime/session.ts";
+import { type Earlier, earlierModel } from "./begin-with.ts";
 import { type Checkpoint, type EarlierTraining, type LoadedCheckpoint, loadCheckpoint, type TrainingPosition } from "./checkpoint.ts";
 import { modelConfigOf, type TrainConfig } from "./config.ts";
 import { calibrateDraft, channelsOf, exportedWeights, type TrainingData, uncalibratedModel } from "./export.ts";
@@ -25,10 +27,14 @@ import { stepsOf } from "./loop.ts";
 // every batch normalisation, of its input x in batch b of the B of an epoch, n numbers per channel:
 //   w = 1/R sum_r w_r
 //   runningMean = 1/B sum_b mean_b(x),   runningVariance = 1/B sum_b n / (n - 1) variance_b(x)
-// The mean of running statistics would not do: no layer puts out, with mean weights, what it put out with either's.
+// The mean of running statistics would not do: no layer puts out, with mean weights, what it put out with either's. Of a model file that a training began
+// with, batch normalisation is taken out again, and filters are made as large as those of the last training, so that both count the same.
 
 export interface AverageOptions {
-  /** Folders of two trainings or more, of one network on the same images. The last one's config is the model's, and says how its images are augmented. */
+  /**
+   * Folders of two trainings or more, of one network on the same images, or of one, and a model file that it began with. The last folder's config is the model's,
+   * and says how its images are augmented.
+   */
   readonly runs: readonly string[];
   /** The images they were trained on. */
   readonly data: ImageSet;
@@ -44,7 +50,8 @@ export interface AverageOptions {
 
 /**
  * A calibrated model with the mean of the weights that the models of `runs` are made of, and batch normalisation by statistics of its own.
- * Errors: UserError for fewer than two runs, a folder without a checkpoint, runs of different networks or other images than `data`; Interrupted after `signal` aborts.
+ * Errors: UserError for fewer than two runs, a folder without a checkpoint, a model file that none of the runs began with, runs of different networks or other
+ * images than `data`; Interrupted after `signal` aborts.
  */
 export async function averageRuns(options: AverageOptions): Promise<ModelFile> {
   requireObject("average", "runs and the data they were trained on", options);
@@ -53,15 +60,26 @@ export async function averageRuns(options: AverageOptions): Promise<ModelFile> {
   requireObject("data", "an image set", data);
   if (new Set(runs).size < 2 || new Set(runs).size < runs.length)
     throw new UserError(`average: expected the folders of two trainings or more, each once, got ${runs.join(", ") || "none"}`);
-  const checkpoints = runs.map((run) => loadNoting(run, onNote));
-  for (const [r, checkpoint] of checkpoints.entries()) requireAlike(runs[r]!, checkpoint, runs.at(-1)!, checkpoints.at(-1)!, data);
+  const lastRun = lastRunOf(runs);
+  const checkpoints = new Map(runs.filter((run) => !isFile(run)).map((run) => [run, loadNoting(run, onNote)]));
+  const last = checkpoints.get(lastRun)!;
+  for (const [run, checkpoint] of checkpoints) requireAlike(run, checkpoint, lastRun, last, data);
 
-  const { position } = checkpoints.at(-1)!;
+  const { position } = last;
   const { config } = position;
   const split: TrainingData = config.validation > 0 ? holdOut(data, config.validation, config.seed) : { training: data };
-  for (const [r, { position: each }] of checkpoints.entries()) noteIfUnfinished(runs[r]!, each, split.training.count, onNote);
+  for (const [run, { position: each }] of checkpoints) noteIfUnfinished(run, each, split.training.count, onNote);
+  const seen = { images: split.training, imageSize: config.imageSize, ...(threads === undefined ? {} : { threads }) };
   const network = statisticsNetwork(config, split.training);
-  const weights = meanWeights(network.parameters, checkpoints);
+  const lastWeights = new Map([...weightsOf(last, network.parameters)].map(([name, { data }]) => [name, data]));
+  const members = runs.map((run): Member => {
+    const checkpoint = checkpoints.get(run);
+    if (checkpoint) return { training: describe(checkpoint), weights: async () => weightsOf(checkpoint, network.parameters) };
+    const model = earlierModel(run, seen, "average", lastWeights);
+    requireAncestor(run, model, checkpoints, network.parameters);
+    return { training: model.trainings.at(-1)!, weights: model.state };
+  });
+  const weights = meanWeights(network.parameters, await Promise.all(members.map(({ weights }) => weights())));
   const onBatch = (done: number, total: number): void => {
     requireGoingOn(signal);
     onStatistics?.(done, total);
@@ -70,7 +88,7 @@ export async function averageRuns(options: AverageOptions): Promise<ModelFile> {
     weights.set(name, statistic);
 
   const draft = uncalibratedModel(weights, network.parameters, position, split);
-  const averagedWith = checkpoints.slice(0, -1).map(describe);
+  const averagedWith = members.filter((_, i) => runs[i] !== lastRun).map(({ training }) => training);
   const named = withCard(draft, { ...draft.card, training: { ...draft.card.training, averagedWith } });
   return calibrateDraft(named, split, config, {
     onProgress: (done, total) => {
@@ -100,7 +118,48 @@ function noteIfUnfinished(run: string, { config, step }: TrainingPosition, count
     onNote?.(`${run} has done ${step} of its ${steps} steps: it counts with the weights it has now`);
 }
 
+const isFile = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+
+/** The last one that is a folder. Errors: UserError where all are files. */
+export function lastRunOf(runs: readonly string[]): string {
+  const last = runs.findLast((run) => !isFile(run));
+  if (last === undefined)
+    throw new UserError(
+      `average: expected the folder of a training at least, beside the model file that it began with, got ${runs.join(", ")}`,
+    );
+  return last;
+}
+
+/** What the mean is of. */
+interface Member {
+  readonly training: EarlierTraining;
+  readonly weights: () => Promise<ReadonlyMap<string, StateTensor>>;
+}
+
 const describe = ({ position: { config, data, step } }: Checkpoint): EarlierTraining => ({ config, data: data.name, steps: step });
+
+/** Those that the run's model is made of. */
+const weightsOf = (
+  { position: { config }, state, kept }: Checkpoint,
+  parameters: readonly ParameterSpec[],
+): ReadonlyMap<string, StateTensor> => (config.keep === "last" || kept.size === 0 ? exportedWeights(state, parameters, config) : kept);
+
+function requireAncestor(
+  path: string,
+  { trainings, shapes }: Earlier,
+  runs: ReadonlyMap<string, Checkpoint>,
+  parameters: readonly ParameterSpec[],
+): void {
+  const beganWithIt = ({ position: { startedFrom = [] } }: Checkpoint) =>
+    isDeepStrictEqual(startedFrom.slice(0, trainings.length), trainings);
+  if (![...runs.values()].some(beganWithIt))
+    throw new UserError(
+      `average: ${[...runs.keys()].join(", ")} did not begin with ${path}: a model file is averaged with trainings that were given it as --from`,
+    );
+  const other = parameters.find(({ name, shape }) => shapes.has(name) && String(shapes.get(name)) !== String(shape));
+  if (other)
+    throw new UserError(`average: ${path} is of other classes than the trainings: its ${other.name} is not ${other.shape.join(" x ")}`);
+}
 
 /** Everything that decides the network's parameters, and which images it has seen. */
 function identityOf(config: TrainConfig): unknown {
@@ -120,13 +179,11 @@ function requireAlike(run: string, { position }: Checkpoint, last: string, { pos
     );
 }
 
-/** Mean over the trainings, summed in float64. */
-function meanWeights(parameters: readonly ParameterSpec[], checkpoints: readonly Checkpoint[]): Map<string, StateTensor> {
-  const models = checkpoints.map(({ position, state, kept }) =>
-    position.config.keep === "last" || kept.size === 0 ? exportedWeights(state, parameters, position.config) : kept,
-  );
+/** Mean over the trainings, summed in float64; without the critic, where one is a model file, which has none. */
+function meanWeights(parameters: readonly ParameterSpec[], models: readonly ReadonlyMap<string, StateTensor>[]): Map<string, StateTensor> {
+  const common = parameters.filter(({ name }) => models.every((model) => model.has(name)));
   return new Map(
-    parameters.map(({ name, shape }) => {
+    common.map(({ name, shape }) => {
       const all = models.map((model) => model.get(name)!.data);
       const mean = all[0]!.map((_, i) => all.reduce((sum, values) => sum + values[i]!, 0) / all.length);
       return [name, { shape, data: mean }];

@@ -37,7 +37,7 @@ export interface Seen {
 }
 
 /** Weights and running statistics to begin with. */
-interface Earlier {
+export interface Earlier {
   readonly shapes: ReadonlyMap<string, StaticShape>;
   readonly state: () => Promise<ReadonlyMap<string, StateTensor>>;
   /** The last one is its own. */
@@ -61,7 +61,7 @@ export async function beginWith(
   const inside = join(from, "model.onnx");
   if (found.isDirectory() && !hasCheckpoint(from) && existsSync(inside))
     throw new UserError(`--from: there is no checkpoint in ${from}, but a model file: did you mean ${inside}?`);
-  const earlier = found.isFile() ? earlierModel(from, seen) : earlierRun(from);
+  const earlier = found.isFile() ? earlierModel(from, seen, "--from") : earlierRun(from);
   const fits = ({ name, shape }: ParameterSpec): boolean => String(earlier.shapes.get(name)) === String(shape);
   const anew = parameters.filter((spec) => !fits(spec)).map(({ name }) => name);
   const otherEncoder = anew.find((name) => name.startsWith("encoder."));
@@ -110,18 +110,22 @@ const cardTraining = z.object({
   averagedWith: z.array(earlierTraining).default([]),
 });
 
-function earlierModel(path: string, seen: Seen): Earlier {
+/**
+ * Of a model file, its batch normalisation taken out again, filters as large as those of `like` or as fresh ones. `what` begins the errors: UserError when
+ * it does not say how it was trained, or has no float32 weights.
+ */
+export function earlierModel(path: string, seen: Seen, what: string, like?: ReadonlyMap<string, Float32Array>): Earlier {
   const file = readModelFile(path);
   const training = cardTraining.safeParse(file.card.training);
   if (!training.success)
-    throw new UserError(problemsIn(`--from: ${path}: its card does not say how it was trained`, training.error, file.card.training));
+    throw new UserError(problemsIn(`${what}: ${path}: its card does not say how it was trained`, training.error, file.card.training));
   const { parameters, norms } = describeNetwork(file.card.model);
-  const tensors = floatWeights(file, `--from: ${path}`);
+  const tensors = floatWeights(file, `${what}: ${path}`);
   const { config, data, steps, startedFrom, averagedWith } = training.data;
   return {
     shapes: new Map(parameters.map(({ name, shape }) => [name, shape])),
     state: async () => {
-      const weights = unfoldNorms(norms, tensors, await outputStatistics(file, tensors, seen));
+      const weights = unfoldNorms(norms, tensors, await outputStatistics(file, tensors, seen), like);
       return new Map(parameters.map(({ name, shape }) => [name, { shape, data: weights.get(name)! }]));
     },
     trainings: [...startedFrom, ...averagedWith, { config, data: data.name, steps }],

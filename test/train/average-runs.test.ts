@@ -2,7 +2,7 @@ import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Classifier } from "../../src/classify/classifier.ts";
-import { floatWeights, readModelFile } from "../../src/classify/model-file.ts";
+import { floatWeights, type ModelFile, readModelFile } from "../../src/classify/model-file.ts";
 import { InThreadBatches } from "../../src/data/batch-source.ts";
 import { takeFirst } from "../../src/data/image-set.ts";
 import { batchStatistics, input } from "../../src/graph/build.ts";
@@ -12,6 +12,7 @@ import { classify } from "../../src/nn/classifier.ts";
 import { foldNorms, Network } from "../../src/nn/network.ts";
 import { preprocess } from "../../src/nn/preprocess.ts";
 import { averageRuns } from "../../src/train/average-runs.ts";
+import { beginWith } from "../../src/train/begin-with.ts";
 import { checkpointPath, loadCheckpoint, previousCheckpointPath } from "../../src/train/checkpoint.ts";
 import { modelConfigOf } from "../../src/train/config.ts";
 import { train } from "../../src/train/train.ts";
@@ -61,25 +62,68 @@ async function referenceStatistics(weights: ReadonlyMap<string, Float32Array>): 
   return new Map([...sums].map(([name, sum]) => [name, Float32Array.from(sum)]));
 }
 
+function network(): Network {
+  const net = new Network(new Graph(), "training");
+  classify(net, preprocess(input(net.graph, "images", "uint8", [32, 28, 28, 1]), 16), modelConfigOf(again, 3, 1));
+  return net;
+}
+
+type State = ReadonlyMap<string, { readonly data: Float32Array }>;
+
+/** That its weights are the mean of these, folded with the reference's statistics. */
+async function expectMean(model: ModelFile, one: State, other: State): Promise<void> {
+  const mean = new Map(
+    [...one].map(([name, { data: values }]) => [name, values.map((value, i) => (value + other.get(name)!.data[i]!) / 2)]),
+  );
+  const net = network();
+  const folded = foldNorms(net.norms, new Map([...mean, ...(await referenceStatistics(mean))]));
+  const exported = [...floatWeights(model, "test")].filter(([name]) => name.startsWith("encoder.") || name.startsWith("gaussians."));
+  expect(exported.length).toBeGreaterThan(net.norms.length);
+  for (const [name, values] of exported) expect([name, relativeError(values, folded.get(name)!) < 1e-4]).toEqual([name, true]);
+}
+
+/** With every normalised filter of `state` as large as that of `other`. */
+function sizedLike(other: State, state: State): State {
+  const sized = new Map(state);
+  for (const { layer, norm } of network().norms) {
+    const [name, outputs] = [`${layer}.weight`, state.get(`${norm}.bias`)!.data.length];
+    const values = state.get(name)!.data;
+    const perOutput = values.length / outputs;
+    const size = (all: Float32Array, o: number) => Math.hypot(...all.subarray(o * perOutput, (o + 1) * perOutput));
+    const scales = Array.from({ length: outputs }, (_, o) => size(other.get(name)!.data, o) / size(values, o));
+    sized.set(name, { data: values.map((value, i) => value * scales[Math.floor(i / perOutput)]!) });
+  }
+  return sized;
+}
+
 describe("the mean of trainings", () => {
   it("has the mean of their weights, and batch normalisation by the statistics of that mean", async () => {
     const model = await averageRuns({ runs, data });
-    const states = runs.map((run) => loadCheckpoint(run).state);
-    const mean = new Map(
-      [...states[0]!].map(([name, { data: values }]) => [name, values.map((value, i) => (value + states[1]!.get(name)!.data[i]!) / 2)]),
-    );
-    const net = new Network(new Graph(), "training");
-    classify(net, preprocess(input(net.graph, "images", "uint8", [32, 28, 28, 1]), 16), modelConfigOf(again, 3, 1));
-    const folded = foldNorms(net.norms, new Map([...mean, ...(await referenceStatistics(mean))]));
-    const exported = [...floatWeights(model, "test")].filter(([name]) => name.startsWith("encoder.") || name.startsWith("gaussians."));
-    expect(exported.length).toBeGreaterThan(net.norms.length);
-    for (const [name, values] of exported) expect([name, relativeError(values, folded.get(name)!) < 1e-4]).toEqual([name, true]);
+    await expectMean(model, loadCheckpoint(first).state, loadCheckpoint(second).state);
     expect(model.card.training).toMatchObject({
       config: again,
       steps: 27,
       startedFrom: [{ config, data: data.name, steps: 72 }],
       averagedWith: [{ config, data: data.name, steps: 72 }],
     });
+  }, 60_000);
+
+  it("takes a model file with the weights that a training, begun with it, had at first", async () => {
+    const file = join(first, "model.onnx");
+    const third = temporaryFolder();
+    await train({ config: again, data, out: third, from: file });
+    const model = await averageRuns({ runs: [file, third], data });
+    const { state } = loadCheckpoint(third);
+    const parameters = [...state].map(([name, { shape }]) => ({ name, shape })).filter(({ name }) => /^(encoder|gaussians)\./.test(name));
+    const begun = await beginWith(file, parameters as never, state, { images: data, imageSize: 16 });
+    await expectMean(model, sizedLike(state, new Map(parameters.map(({ name }) => [name, begun.state.get(name)!]))), state);
+    expect(model.card.training).toMatchObject({ config: again, averagedWith: [{ config, data: data.name, steps: 72 }] });
+
+    const before = join(second, "model.onnx");
+    await expect(averageRuns({ runs: [before, third], data })).rejects.toThrow(`${third} did not begin with ${before}`);
+    await expect(averageRuns({ runs: [file, join(third, "model.onnx")], data })).rejects.toThrow(
+      "expected the folder of a training at least",
+    );
   }, 60_000);
 
   it("classifies as well as they do, with thresholds of its own", async () => {

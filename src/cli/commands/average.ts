@@ -3,7 +3,7 @@ import { encodeModelFile, type ModelFile } from "../../classify/model-file.ts";
 import { UserError } from "../../core/errors.ts";
 import { requireNew, requireSpared, requireWritable, writeFileAtomic } from "../../core/files.ts";
 import { takeFirst } from "../../data/image-set.ts";
-import { type AverageOptions, averageRuns } from "../../train/average-runs.ts";
+import { type AverageOptions, averageRuns, lastRunOf } from "../../train/average-runs.ts";
 import { checkpointPath, loadCheckpoint, previousCheckpointPath } from "../../train/checkpoint.ts";
 import { interruptible } from "../interrupt.ts";
 import { dataDirOption, dataOption, threadsOption, wholeNumber } from "../options.ts";
@@ -22,10 +22,11 @@ interface AverageCommandOptions extends DataOptions {
 
 export function addAverage(program: Command): void {
   const command = program
-    .command("average <runs...>")
+    .command("average")
+    .argument("<runs...>", "folders of trainings; a model file too, where one of them began with it")
     .summary("one model of several trainings: the mean of their weights")
     .description(
-      "Writes a model file with the mean of the weights of two runs or more (folders of `sdim train`), of one network on the same images, where each began with the weights of another (--from) or all with the same: often more accurate than any of them, at the price of one. Batch normalisation gets statistics of its own, over the training images, augmented as in the last run, whose config the model has; thresholds are taken anew.",
+      "Writes a model file with the mean of the weights of two runs or more (folders of `sdim train`), of one network on the same images, where each began with the weights of another (--from) or all with the same; or of one, and the model file that it began with. It is often more accurate than any of them, at the price of one. Batch normalisation gets statistics of its own, over the training images, augmented as in the last run, whose config the model has; thresholds are taken anew.",
     )
     .addOption(dataOption(false))
     .addOption(dataDirOption())
@@ -37,7 +38,7 @@ export function addAverage(program: Command): void {
   ownImageOptions(command, true);
   command.addHelpText(
     "after",
-    "\nExamples:\n  $ sdim train --data cifar10 --out runs/b --from runs/a --epochs 10 --learning-rate 0.001\n  $ sdim average runs/a runs/b --out average.onnx\n  $ sdim evaluate average.onnx --data cifar10",
+    "\nExamples:\n  $ sdim train --data cifar10 --out runs/b --from runs/a --epochs 10 --learning-rate 0.001\n  $ sdim average runs/a runs/b --out average.onnx\n  $ sdim average models/fashion-mnist/model.onnx runs/c --out average.onnx    # runs/c: --from models/fashion-mnist/model.onnx\n  $ sdim evaluate average.onnx --data cifar10",
   );
   command.action(async (runs: readonly string[], options: AverageCommandOptions) => {
     const { out, limit, threads } = options;
@@ -45,11 +46,11 @@ export function addAverage(program: Command): void {
     requireSpared(
       "--out",
       out,
-      runs.flatMap((run) => [checkpointPath(run), previousCheckpointPath(run)]),
+      runs.flatMap((run) => [run, checkpointPath(run), previousCheckpointPath(run)]),
     );
     requireNew(out, options.force);
     requireWritable(out);
-    const { config, data: seen } = loadCheckpoint(runs.at(-1)!).position;
+    const { config, data: seen } = loadCheckpoint(lastRunOf(runs)).position;
     const loading = loadOptions(options, { ...seen.loading, imageSize: config.imageSize });
     const spec = options.data ?? seen.name;
     const whole = await loadWithProgress(spec, "train", loading);

@@ -89,6 +89,7 @@ async function trainStages({ recipe, restarts, averaged = 1 }: PaperModel, out: 
   }
   if (averaged === 1) return last;
   const startedAt = performance.now();
-  const model = await averageWithProgress({ runs: folders.slice(-averaged), data });
+  const before = folders.slice(-averaged, -1).map((folder) => join(folder, "model.onnx"));
+  const model = await averageWithProgress({ runs: [...before, folders.at(-1)!], data });
   return { model, elapsedSeconds: last.elapsedSeconds + (performance.now() - startedAt) / 1000 };
 }

@@ -59,7 +59,9 @@ export const paperModels: readonly PaperModel[] = [
         warmRestart,
         { ...warmRestart, epochs: 16, randomErasing: 0.3, seed: 2 },
         { ...warmRestart, epochs: 30, randomErasing: 0.3, seed: 3 },
+        { ...warmRestart, epochs: 6, learningRate: 0.001, cropPadding: 0, flip: false, seed: 11 },
       ],
+      averaged: 2,
     },
   ),
   ...pair(
