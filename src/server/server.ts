@@ -107,7 +107,7 @@ function fastify({ limits }: ServerOptions, logger: FastifyBaseLogger): FastifyI
     },
     forceCloseConnections: "idle",
     return503OnClosing: false,
-    routerOptions: { maxParamLength: 200 },
+    routerOptions: { maxParamLength: 200, ignoreTrailingSlash: true },
     clientErrorHandler: answerBrokenRequest,
     frameworkErrors: (error, request, reply) => sendError(error, request, reply, limits),
   });

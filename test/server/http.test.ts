@@ -31,12 +31,19 @@ describe("a path that is here, asked for with another method", () => {
     ["OPTIONS", "/metrics", "GET, HEAD"],
     ["PATCH", "/docs/json", "GET, HEAD"],
     ["PROPFIND", "/v1/models", "GET, HEAD"],
+    ["POST", "/", "GET, HEAD"],
+    ["POST", "/v1/models/", "GET, HEAD"],
   ] as const)("%s %s is told what it may be asked with", async (method, url, allow) => {
     for (const server of [open, closed]) {
       const { status, headers, error } = await ask(server, { method: method as "GET", url });
       const message = `${url.split("?")[0]}: expected ${allow}, got ${method}`;
       expect([status, headers["allow"], error]).toEqual([405, allow, { code: "method_not_allowed", message }]);
     }
+  });
+
+  it.each(["/v1/models", "/v1/models/mnist", "/v2/models/mnist", "/healthz", "/docs/json"])("%s may end in a slash", async (path) => {
+    const [plain, slashed] = await Promise.all([path, `${path}/`].map((url) => open.app.inject(url)));
+    expect([slashed!.statusCode, slashed!.payload]).toEqual([200, plain!.payload]);
   });
 
   it("so also under /v2, in its form, and where a body comes along", async () => {

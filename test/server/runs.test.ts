@@ -95,7 +95,6 @@ describe("what must not be read", () => {
     "..%2Fsecret",
     "%2e%2e%2fsecret",
     "..",
-    ".",
     "link",
     "notes",
     "done/config.json",
@@ -113,6 +112,10 @@ describe("what must not be read", () => {
     expect(response.statusCode).toBeGreaterThanOrEqual(400);
     expect(response.statusCode).toBeLessThan(500);
     expect(errorOf(response).message).not.toContain(outside);
+  });
+
+  it("the folder itself is the list of its runs", async () => {
+    expect((await get("/v1/runs/.")).json()).toEqual((await get("/v1/runs")).json());
   });
 
   it("names the nearest run, and no path", async () => {
